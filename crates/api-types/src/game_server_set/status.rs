@@ -1,0 +1,81 @@
+//! How the servers of a set are, and what the set has decided.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{condition::Condition, int_or_string::IntOrString};
+
+/// How the servers of a set are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct GameServerSetStatus {
+    /// Generation of the set that the status speaks about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Replicas as last read from the spec, which is what autoscalers expect here.
+    pub replicas: i32,
+    /// Pods that exist, those being deleted included.
+    pub current_replicas: i32,
+    /// Pods that are ready.
+    pub ready_replicas: i32,
+    /// Pods that have been ready for minReadySeconds.
+    pub available_replicas: i32,
+    /// Pods made from, or updated to, the current template.
+    pub updated_replicas: i32,
+    /// Updated Pods that are ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub updated_ready_replicas: Option<i32>,
+    /// Servers with opsState Maintaining.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maintaining_replicas: Option<i32>,
+    /// Servers with opsState WaitToBeDeleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wait_to_be_deleted_replicas: Option<i32>,
+    /// Servers in state PreDelete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pre_delete_replicas: Option<i32>,
+    /// Selector of the set's Pods, for autoscalers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label_selector: Option<String>,
+    /// Ready, Progressing, ScaleInBlocked, Degraded.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+    /// What the set has decided about its servers. Where it is absent it is rebuilt from the Pods.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanRecord>,
+}
+
+/// What the set has decided about its servers, written before it is acted on.
+///
+/// Lists of ordinals are ascending and compact: a run of three or more is one string `"a-b"`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PlanRecord {
+    /// Generation of the set that the plan was made from.
+    pub generation: i64,
+    /// Ordinals that should have a server.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub desired: Vec<IntOrString>,
+    /// Ordinals of reserveGameServerIds already acted on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reserved: Vec<IntOrString>,
+    /// Ordinals below the highest desired one that have no server because it was scaled in.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub implicit: Vec<IntOrString>,
+    /// Deletions decided on and not yet seen to be done.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub deleting: Vec<PlannedDeletion>,
+}
+
+/// A deletion decided on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedDeletion {
+    /// Ordinal of the server.
+    pub id: u32,
+    /// UID of the Pod that is meant.
+    #[serde(rename = "podUID")]
+    pub pod_uid: String,
+    /// Why: ScaleIn, Update, Kill, Evicted.
+    pub reason: String,
+}

@@ -1,0 +1,13 @@
+//! The parts of objects that the controllers watch.
+//!
+//! They are decoded straight from the watch's bytes: managed fields, environment, volumes and the rest of a Pod are
+//! skipped by the decoder and never enter memory. What a game server costs in memory is what is listed here.
+
+mod game_server;
+mod keep;
+mod meta;
+mod pod;
+
+pub use game_server::{GameServerSetView, GameServerView};
+pub use meta::{Meta, OwnerRef};
+pub use pod::{ContainerImage, PodConditionView, PodView};

@@ -1,0 +1,123 @@
+//! Object metadata.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer};
+
+use super::keep::{AllButLastApplied, Keep, Kept};
+
+/// Object metadata that controllers read. Managed fields are never kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Meta {
+    /// Name within the namespace.
+    pub name: String,
+    /// Namespace; empty for objects of the cluster.
+    pub namespace: String,
+    /// Identity of the object over its life.
+    pub uid: String,
+    /// Version of the object for optimistic locking; opaque.
+    pub resource_version: String,
+    /// Counts the changes of the spec; 0 for kinds that have none.
+    pub generation: i64,
+    /// RFC 3339 time of creation.
+    pub creation_timestamp: Option<String>,
+    /// RFC 3339 time after which the object may be gone; set while it is terminating.
+    pub deletion_timestamp: Option<String>,
+    /// Labels, those that the view keeps.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations, those that the view keeps.
+    pub annotations: BTreeMap<String, String>,
+    /// Owners.
+    pub owner_references: Vec<OwnerRef>,
+    /// Finalizers.
+    pub finalizers: Vec<String>,
+}
+
+/// A reference to an owner.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct OwnerRef {
+    /// API group and version of the owner.
+    pub api_version: String,
+    /// Kind of the owner.
+    pub kind: String,
+    /// Name of the owner.
+    pub name: String,
+    /// UID of the owner.
+    pub uid: String,
+    /// Whether the owner is the controller; at most one is.
+    pub controller: bool,
+}
+
+impl Meta {
+    /// The controlling owner.
+    pub fn controller(&self) -> Option<&OwnerRef> {
+        self.owner_references.iter().find(|owner| owner.controller)
+    }
+
+    /// Whether the object is being deleted.
+    pub fn is_terminating(&self) -> bool {
+        self.deletion_timestamp.is_some()
+    }
+
+    /// Value of a label.
+    pub fn label(&self, key: &str) -> Option<&str> {
+        self.labels.get(key).map(String::as_str)
+    }
+
+    /// Value of an annotation.
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.annotations.get(key).map(String::as_str)
+    }
+}
+
+impl<'de> Deserialize<'de> for Meta {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        keeping::<AllButLastApplied, D>(deserializer)
+    }
+}
+
+/// Decodes metadata with only the labels and annotations that `K` keeps.
+pub(super) fn keeping<'de, K: Keep, D: Deserializer<'de>>(deserializer: D) -> Result<Meta, D::Error> {
+    let wire = MetaWire::<K>::deserialize(deserializer)?;
+    Ok(Meta {
+        name: wire.name,
+        namespace: wire.namespace,
+        uid: wire.uid,
+        resource_version: wire.resource_version,
+        generation: wire.generation,
+        creation_timestamp: wire.creation_timestamp,
+        deletion_timestamp: wire.deletion_timestamp,
+        labels: wire.labels.0,
+        annotations: wire.annotations.0,
+        owner_references: wire.owner_references,
+        finalizers: wire.finalizers,
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", bound = "K: Keep")]
+struct MetaWire<K> {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    namespace: String,
+    #[serde(default)]
+    uid: String,
+    #[serde(default)]
+    resource_version: String,
+    #[serde(default)]
+    generation: i64,
+    #[serde(default)]
+    creation_timestamp: Option<String>,
+    #[serde(default)]
+    deletion_timestamp: Option<String>,
+    #[serde(default)]
+    labels: Kept<K>,
+    #[serde(default)]
+    annotations: Kept<K>,
+    #[serde(default)]
+    owner_references: Vec<OwnerRef>,
+    #[serde(default)]
+    finalizers: Vec<String>,
+}
