@@ -1,1 +1,7 @@
-//! placeholder
+//! pod-sync.
+pub mod label;
+pub mod overlay;
+pub mod plan;
+pub mod record;
+#[cfg(test)]
+mod fixture;
