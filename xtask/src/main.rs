@@ -1,2 +1,42 @@
-//! placeholder
-fn main() {}
+//! `cargo xtask`: everything around the code that needs more than cargo.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use xtask::{bench, cluster, trial};
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    about = "Builds, clusters, trials and benchmarks",
+    max_term_width = 110
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Clusters to run against: simulated, real or your own
+    Cluster(cluster::command::ClusterArgs),
+    /// Break things on purpose and count what went wrong
+    #[command(subcommand)]
+    Trial(trial::Trial),
+    /// Speed and cost, beside a baseline in the same run
+    #[command(subcommand)]
+    Bench(bench::Bench),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Cluster(args) => cluster::command::run(args).await,
+        Command::Trial(trial) => trial.run().await.map(|()| ExitCode::SUCCESS),
+        Command::Bench(bench) => bench.run().await.map(|()| ExitCode::SUCCESS),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

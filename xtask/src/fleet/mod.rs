@@ -1,0 +1,11 @@
+//! The controllers as processes on this machine, each with the ServiceAccount and the RBAC it has in a real installation.
+//!
+//! Demo, trials, benchmarks and end-to-end tests all start them through here, so that nothing is ever tried as cluster admin.
+
+mod install;
+mod process;
+mod scrape;
+
+pub use install::{apply_yaml, client_for, install, wait_for_crds};
+pub use process::{Controller, ControllerProcess, Fleet, FleetOptions, Profile, build_controllers};
+pub use scrape::{Scrape, Usage};

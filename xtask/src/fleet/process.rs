@@ -1,0 +1,360 @@
+//! Starting, killing and watching the controllers' processes.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use kube::Client;
+use tokio::process::{Child, Command};
+
+use super::install::{SYSTEM_NAMESPACE, client_for, install, service_account_kubeconfig};
+use super::scrape::{Scrape, http_get};
+
+/// The controllers of this version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Controller {
+    /// Owns Pods.
+    Gss,
+    /// Owns GameServers.
+    Gs,
+    /// Carries GameServer.spec to Pods.
+    PodSync,
+}
+
+impl Controller {
+    /// Every controller, in the order an installation starts them.
+    pub const ALL: [Self; 3] = [Self::Gss, Self::Gs, Self::PodSync];
+
+    /// Binary, ServiceAccount and package name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Gss => "gss-controller",
+            Self::Gs => "gs-controller",
+            Self::PodSync => "pod-sync",
+        }
+    }
+}
+
+/// Which build of the controllers runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Profile {
+    /// Fast to build.
+    Dev,
+    /// What users run; figures come from it.
+    Release,
+}
+
+/// How a [`Fleet`] is started.
+#[derive(Debug, Clone)]
+pub struct FleetOptions {
+    /// Build to run.
+    pub profile: Profile,
+    /// Number of gss-controller processes; with two, `gss_args` decides whether they elect a leader.
+    pub gss_replicas: usize,
+    /// Extra flags of gss-controller.
+    pub gss_args: Vec<String>,
+    /// Extra flags of every controller.
+    pub common_args: Vec<String>,
+}
+
+impl FleetOptions {
+    /// Leases short enough that a killed controller's successor works within 3 s instead of 15 s.
+    #[must_use]
+    pub fn with_short_leases(mut self) -> Self {
+        let flags = [
+            "--lease-duration=3s",
+            "--renew-deadline=2s",
+            "--retry-period=500ms",
+        ];
+        self.common_args.extend(flags.map(str::to_owned));
+        self
+    }
+}
+
+impl Default for FleetOptions {
+    fn default() -> Self {
+        Self {
+            profile: Profile::Dev,
+            gss_replicas: 1,
+            gss_args: Vec::new(),
+            common_args: Vec::new(),
+        }
+    }
+}
+
+/// One controller process.
+pub struct ControllerProcess {
+    /// Which one.
+    pub controller: Controller,
+    /// Where `/metrics` and `/readyz` answer.
+    pub admin_port: u16,
+    child: Child,
+    command: Launch,
+}
+
+/// All that is needed to start the same process again.
+#[derive(Clone)]
+struct Launch {
+    binary: PathBuf,
+    kubeconfig: PathBuf,
+    log: PathBuf,
+    extra: Vec<String>,
+}
+
+/// The running controllers. Dropping it kills what is left of them.
+pub struct Fleet {
+    /// Processes in start order.
+    pub processes: Vec<ControllerProcess>,
+    /// Admin client of the cluster.
+    pub client: Client,
+    /// Kubeconfigs and logs.
+    pub directory: PathBuf,
+}
+
+/// Builds the controllers and gives the folder of their binaries. Cargo's own progress goes to stderr.
+///
+/// # Errors
+/// When cargo fails.
+pub async fn build_controllers(root: &Path, profile: Profile) -> Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command
+        .current_dir(root)
+        .arg("build")
+        .args(["--bins", "--message-format", "short"]);
+    for controller in Controller::ALL {
+        command.args(["--package", controller.name()]);
+    }
+    if profile == Profile::Release {
+        command.arg("--release");
+    }
+    if !command.status().await.context("can't run cargo")?.success() {
+        bail!("cargo build of the controllers failed");
+    }
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    Ok(target.join(if profile == Profile::Release {
+        "release"
+    } else {
+        "debug"
+    }))
+}
+
+impl Fleet {
+    /// Installs CRDs and RBAC, starts every controller, and waits until each reports ready.
+    ///
+    /// # Errors
+    /// When the build, the installation or a start fails; the message ends with the process's last log lines.
+    pub async fn start(root: &Path, kubeconfig: &Path, options: &FleetOptions) -> Result<Self> {
+        let binaries = build_controllers(root, options.profile).await?;
+        let client = client_for(kubeconfig).await?;
+        install(&client, root).await?;
+        let directory = tempfile::Builder::new().prefix("gamekeeper-").tempdir()?.keep();
+        let mut fleet = Self {
+            processes: Vec::new(),
+            client: client.clone(),
+            directory: directory.clone(),
+        };
+        for controller in Controller::ALL {
+            let account =
+                service_account_kubeconfig(&client, kubeconfig, controller.name(), &directory).await?;
+            let replicas = if controller == Controller::Gss {
+                options.gss_replicas
+            } else {
+                1
+            };
+            for replica in 0..replicas {
+                let mut extra = options.common_args.clone();
+                if controller == Controller::Gss {
+                    extra.extend(options.gss_args.iter().cloned());
+                }
+                let launch = Launch {
+                    binary: binaries.join(controller.name()),
+                    kubeconfig: account.clone(),
+                    log: directory.join(format!("{}-{replica}.log", controller.name())),
+                    extra,
+                };
+                fleet
+                    .processes
+                    .push(ControllerProcess::start(controller, launch)?);
+            }
+        }
+        for process in &mut fleet.processes {
+            process.wait_ready(Duration::from_secs(60)).await?;
+        }
+        Ok(fleet)
+    }
+
+    /// The first process of `controller`.
+    ///
+    /// # Errors
+    /// When the fleet has none.
+    pub fn process(&mut self, controller: Controller) -> Result<&mut ControllerProcess> {
+        self.processes
+            .iter_mut()
+            .find(|p| p.controller == controller)
+            .with_context(|| format!("no {} is running", controller.name()))
+    }
+
+    /// Metrics of every process, in start order.
+    ///
+    /// # Errors
+    /// When one doesn't answer.
+    pub async fn scrape(&self) -> Result<Vec<(Controller, Scrape)>> {
+        let mut readings = Vec::new();
+        for process in &self.processes {
+            readings.push((process.controller, Scrape::fetch(process.admin_port).await?));
+        }
+        Ok(readings)
+    }
+
+    /// Lets the processes go on after this program ends.
+    pub fn leave_running(self) {
+        for process in self.processes {
+            // Tokio would kill the child with its handle; a forgotten handle leaves it alone.
+            std::mem::forget(process.child);
+        }
+    }
+
+    /// Ends every process with SIGTERM, waits for their drain, and says how each ended.
+    ///
+    /// # Errors
+    /// When a process can't be waited for.
+    pub async fn stop(mut self) -> Result<Vec<(Controller, ExitStatus)>> {
+        let mut endings = Vec::new();
+        for process in &self.processes {
+            process.signal("TERM").await?;
+        }
+        for process in &mut self.processes {
+            endings.push((process.controller, process.wait(Duration::from_secs(30)).await?));
+        }
+        Ok(endings)
+    }
+}
+
+impl ControllerProcess {
+    fn start(controller: Controller, command: Launch) -> Result<Self> {
+        let admin_port = free_port()?;
+        let child = command.spawn(admin_port)?;
+        Ok(Self {
+            controller,
+            admin_port,
+            child,
+            command,
+        })
+    }
+
+    /// Process id, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Where it logs.
+    pub fn log(&self) -> &Path {
+        &self.command.log
+    }
+
+    /// Kills the process with SIGKILL (no drain, no release) and starts it again.
+    ///
+    /// # Errors
+    /// When it can't be killed or started.
+    pub async fn kill_and_restart(&mut self) -> Result<()> {
+        self.child.kill().await?;
+        self.admin_port = free_port()?;
+        self.child = self.command.spawn(self.admin_port)?;
+        Ok(())
+    }
+
+    /// Sends signal `name` (`TERM`, `STOP`, `CONT`).
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub async fn signal(&self, name: &str) -> Result<()> {
+        let pid = self.pid().context("the process has ended already")?;
+        let status = Command::new("kill")
+            .args([&format!("-{name}"), &pid.to_string()])
+            .status()
+            .await?;
+        if !status.success() {
+            bail!("can't send SIG{name} to {} ({pid})", self.controller.name());
+        }
+        Ok(())
+    }
+
+    /// Waits for the process to end.
+    ///
+    /// # Errors
+    /// After `limit`; the process is killed then.
+    pub async fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
+        if let Ok(status) = tokio::time::timeout(limit, self.child.wait()).await {
+            return Ok(status?);
+        }
+        self.child.kill().await?;
+        bail!(
+            "{} was still running {} s after SIGTERM",
+            self.controller.name(),
+            limit.as_secs()
+        );
+    }
+
+    /// Waits until `/readyz` answers 200.
+    ///
+    /// # Errors
+    /// After `limit`, or when the process has ended; with its last log lines.
+    pub async fn wait_ready(&mut self, limit: Duration) -> Result<()> {
+        let deadline = tokio::time::Instant::now() + limit;
+        loop {
+            if let Ok((200, _)) = http_get(self.admin_port, "/readyz").await {
+                return Ok(());
+            }
+            if let Some(status) = self.child.try_wait()? {
+                bail!(
+                    "{} ended at start ({status}):\n{}",
+                    self.controller.name(),
+                    self.log_tail(15)
+                );
+            }
+            if tokio::time::Instant::now() > deadline {
+                bail!(
+                    "{} isn't ready after {limit:?}:\n{}",
+                    self.controller.name(),
+                    self.log_tail(15)
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// The last `lines` lines of its log.
+    pub fn log_tail(&self, lines: usize) -> String {
+        let text = std::fs::read_to_string(&self.command.log).unwrap_or_default();
+        let all: Vec<&str> = text.lines().collect();
+        all[all.len().saturating_sub(lines)..].join("\n")
+    }
+}
+
+impl Launch {
+    fn spawn(&self, admin_port: u16) -> Result<Child> {
+        let log = File::options().create(true).append(true).open(&self.log)?;
+        Command::new(&self.binary)
+            .arg("--kubeconfig")
+            .arg(&self.kubeconfig)
+            .args(["--admin-address", &format!("127.0.0.1:{admin_port}")])
+            .args(["--lease-namespace", SYSTEM_NAMESPACE])
+            .args(&self.extra)
+            .stdin(Stdio::null())
+            // A group of its own: an interrupt at the terminal ends the tool, and the tool ends its processes in order.
+            .process_group(0)
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("can't start {}", self.binary.display()))
+    }
+}
+
+/// A port that was free a moment ago; a clash shows as a start failure, never as a wrong answer.
+fn free_port() -> Result<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}

@@ -1,0 +1,6 @@
+//! The functions behind `cargo xtask`, for its own commands and for end-to-end tests.
+
+pub mod bench;
+pub mod cluster;
+pub mod fleet;
+pub mod trial;

@@ -1,0 +1,291 @@
+//! `cargo xtask test`: everything that CI checks, cheapest first, with one count of tests at the end.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Command;
+
+use crate::cluster::{self, Nodes};
+use crate::fleet::{Fleet, FleetOptions};
+
+/// cargo-deny's version; built once into the cache.
+const CARGO_DENY: &str = "0.20.2";
+
+/// Flags of `cargo xtask test`.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// Run only these steps.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Step>,
+    /// Leave these steps out.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    skip: Vec<Step>,
+}
+
+/// One step; they run in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Step {
+    /// Formatting.
+    Fmt,
+    /// crds/ is what the types say.
+    Generated,
+    /// Clippy, warnings are errors.
+    Lint,
+    /// Banned crates, licences, sources.
+    Deny,
+    /// Unit and property tests.
+    Unit,
+    /// Tests against a real API server without nodes.
+    Api,
+    /// End-to-end on simulated nodes, and the trials' short form.
+    Kwok,
+    /// End-to-end on a real kubelet (root on Debian).
+    Kubelet,
+}
+
+impl Step {
+    const ALL: [Self; 8] = [
+        Self::Fmt,
+        Self::Generated,
+        Self::Lint,
+        Self::Deny,
+        Self::Unit,
+        Self::Api,
+        Self::Kwok,
+        Self::Kubelet,
+    ];
+
+    const fn title(self) -> &'static str {
+        match self {
+            Self::Fmt => "format",
+            Self::Generated => "generated files",
+            Self::Lint => "clippy",
+            Self::Deny => "bans, licences, sources",
+            Self::Unit => "unit and property tests",
+            Self::Api => "tests on a real API server",
+            Self::Kwok => "end to end on simulated nodes",
+            Self::Kubelet => "end to end on a real kubelet",
+        }
+    }
+}
+
+/// Crates whose `tests/` need an API server.
+const API_CRATES: [&str; 6] =
+    ["api-types", "leader-election", "controller-kit", "gss-controller", "gs-controller", "pod-sync"];
+
+/// Runs the chosen steps; stops at the first that fails.
+///
+/// # Errors
+/// Naming the step that failed.
+pub async fn run(options: Options) -> Result<()> {
+    let root = crate::cluster::paths::repo_root();
+    let mut count = Count::default();
+    let mut times = Vec::new();
+    let begun = Instant::now();
+    for step in Step::ALL {
+        let chosen = options.only.is_empty() || options.only.contains(&step);
+        if !chosen || options.skip.contains(&step) {
+            continue;
+        }
+        println!("=== {}", step.title());
+        let started = Instant::now();
+        let result = run_step(step, &root, &mut count).await;
+        times.push((step, started.elapsed()));
+        if let Err(error) = result {
+            summary(&times, begun.elapsed(), &count);
+            return Err(error.context(format!("step '{}' failed", step.title())));
+        }
+    }
+    summary(&times, begun.elapsed(), &count);
+    Ok(())
+}
+
+async fn run_step(step: Step, root: &Path, count: &mut Count) -> Result<()> {
+    match step {
+        Step::Fmt => cargo(root, &["fmt", "--all", "--check"]).await,
+        Step::Generated => crate::gen_crds::run(true),
+        Step::Lint => cargo(root, &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]).await,
+        Step::Deny => deny(root).await,
+        Step::Unit => count.tests(root, &["--workspace", "--lib", "--bins"], None).await,
+        Step::Api => api(root, count).await,
+        Step::Kwok => kwok(root, count).await,
+        Step::Kubelet => kubelet(root, count).await,
+    }
+}
+
+async fn api(root: &Path, count: &mut Count) -> Result<()> {
+    let name = "test-api";
+    let running = cluster::up(&cluster::Spec::new(name, Nodes::NONE)).await?;
+    let mut arguments = vec!["--test", "*"];
+    for package in API_CRATES {
+        arguments.extend(["--package", package]);
+    }
+    let result = count.tests(root, &arguments, Some(&running.kubeconfig)).await;
+    cluster::down(name).await?;
+    result
+}
+
+async fn kwok(root: &Path, count: &mut Count) -> Result<()> {
+    let name = "test-kwok";
+    let running = cluster::up(&cluster::Spec::new(name, Nodes { kwok: 5, kubelet: false })).await?;
+    let result = async {
+        let kubeconfig = running.kubeconfig.as_path();
+        end_to_end(root, count, kubeconfig, "kwok").await?;
+        let file = kubeconfig.to_str().context("the cache's path isn't UTF-8")?;
+        for short in SHORT_TRIALS {
+            let mut arguments = vec!["run", "--quiet", "--package", "xtask", "--"];
+            arguments.extend_from_slice(short);
+            arguments.extend(["--profile", "dev", "--kubeconfig", file]);
+            println!("--- cargo xtask {}", short.join(" "));
+            cargo(root, &arguments).await?;
+            count.passed += 1;
+        }
+        Ok(())
+    };
+    let result = result.await;
+    cluster::down(name).await?;
+    result
+}
+
+/// The trials as CI runs them: the same code and checks, fewer rounds.
+const SHORT_TRIALS: [&[&str]; 3] = [
+    &["trial", "kill", "--rounds", "2", "--replicas", "60"],
+    &["trial", "allocate", "--servers", "120", "--duration", "15"],
+    &["bench", "create", "--servers", "150", "--rest", "10"],
+];
+
+async fn kubelet(root: &Path, count: &mut Count) -> Result<()> {
+    let name = "test-kubelet";
+    if let Some(reason) = cluster::kubelet_unavailable() {
+        println!("skipped: {reason}");
+        return Ok(());
+    }
+    let running = cluster::up(&cluster::Spec::new(name, Nodes { kwok: 0, kubelet: true })).await?;
+    let result = async {
+        let images = root.join("e2e/manifests");
+        crate::demo::import_images(&running, &images).await?;
+        end_to_end(root, count, &running.kubeconfig, "kubelet").await
+    };
+    let result = result.await;
+    cluster::down(name).await?;
+    result
+}
+
+/// Runs `e2e/tests/NAME.rs` beside the controllers; those must also end cleanly on SIGTERM.
+async fn end_to_end(root: &Path, count: &mut Count, kubeconfig: &Path, name: &str) -> Result<()> {
+    let fleet = Fleet::start(root, kubeconfig, &FleetOptions::default().with_short_leases()).await?;
+    println!("controllers' logs: {}", fleet.directory.display());
+    let result = count.tests(root, &["--package", "e2e", "--test", name], Some(kubeconfig)).await;
+    let endings = fleet.stop().await;
+    result?;
+    for (controller, status) in endings? {
+        anyhow::ensure!(status.success(), "{} ended with {status} on SIGTERM", controller.name());
+    }
+    Ok(())
+}
+
+async fn deny(root: &Path) -> Result<()> {
+    let tools = cluster::paths::cache_dir()?.join("tools");
+    let binary = tools.join("bin/cargo-deny");
+    if !binary.exists() {
+        println!("building cargo-deny {CARGO_DENY} once, into {}", tools.display());
+        let status = Command::new(cargo_binary())
+            .args(["install", "cargo-deny", "--version", CARGO_DENY, "--locked", "--debug", "--quiet", "--root"])
+            .arg(&tools)
+            .env("CARGO_TARGET_DIR", tools.join("target"))
+            .status()
+            .await?;
+        if !status.success() {
+            bail!("cargo-deny can't be built");
+        }
+    }
+    // Advisories need a database from the network; they are checked where there is one: `cargo deny check advisories`.
+    let status = Command::new(&binary)
+        .current_dir(root)
+        .args(["--offline", "check", "bans", "licenses", "sources"])
+        .status()
+        .await?;
+    if !status.success() {
+        bail!("cargo deny found something");
+    }
+    Ok(())
+}
+
+fn cargo_binary() -> PathBuf {
+    std::env::var_os("CARGO").map_or_else(|| "cargo".into(), PathBuf::from)
+}
+
+async fn cargo(root: &Path, arguments: &[&str]) -> Result<()> {
+    let status = Command::new(cargo_binary()).current_dir(root).args(arguments).status().await?;
+    if !status.success() {
+        bail!("cargo {} failed", arguments.join(" "));
+    }
+    Ok(())
+}
+
+/// Tests as cargo's runner counts them, summed over all its runs.
+#[derive(Debug, Default)]
+struct Count {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+}
+
+impl Count {
+    async fn tests(&mut self, root: &Path, arguments: &[&str], kubeconfig: Option<&Path>) -> Result<()> {
+        let mut command = Command::new(cargo_binary());
+        command.current_dir(root).args(["test", "--no-fail-fast"]).args(arguments).stdout(Stdio::piped());
+        if let Some(path) = kubeconfig {
+            command.env("GAMEKEEPER_TEST_KUBECONFIG", path);
+        }
+        let mut child = command.spawn().context("can't run cargo")?;
+        let output = child.stdout.take().context("cargo has no output")?;
+        let mut lines = BufReader::new(output).lines();
+        while let Some(line) = lines.next_line().await? {
+            self.read(&line);
+            println!("{line}");
+        }
+        if !child.wait().await?.success() {
+            bail!("cargo test {} failed", arguments.join(" "));
+        }
+        Ok(())
+    }
+
+    /// Adds a line such as `test result: ok. 12 passed; 0 failed; 1 ignored; ...`.
+    fn read(&mut self, line: &str) {
+        let Some(counts) = line.strip_prefix("test result: ") else { return };
+        let number = |word: &str| {
+            let part = counts.split([';', '.']).map(str::trim).find(|part| part.ends_with(word));
+            part.and_then(|part| part.split(' ').next()?.parse::<u64>().ok()).unwrap_or(0)
+        };
+        self.passed += number("passed");
+        self.failed += number("failed");
+        self.ignored += number("ignored");
+    }
+}
+
+fn summary(times: &[(Step, Duration)], total: Duration, count: &Count) {
+    println!("\n=== times");
+    for (step, time) in times {
+        println!("{:<32} {:>6.1} s", step.title(), time.as_secs_f64());
+    }
+    println!("{:<32} {:>6.1} s", "all", total.as_secs_f64());
+    println!("{} passed, {} failed, {} skipped", count.passed, count.failed, count.ignored);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Count;
+
+    #[test]
+    fn counts_are_summed_over_runs() {
+        let mut count = Count::default();
+        count.read("test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s");
+        count.read("test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 4 filtered out; finished in 1.23s");
+        count.read("running 5 tests");
+        assert_eq!((count.passed, count.failed, count.ignored), (15, 2, 1));
+    }
+}

@@ -1,0 +1,110 @@
+//! What every trial and benchmark starts with: a cluster, the controllers, and an end that leaves nothing behind.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use kube::Client;
+use serde::Serialize;
+
+use crate::cluster::{self, Nodes};
+use crate::fleet::{Fleet, FleetOptions, Profile, client_for};
+
+/// Flags that every trial and benchmark has.
+#[derive(Debug, Clone, clap::Args)]
+pub struct SessionOptions {
+    /// Use this cluster instead of starting one; it needs simulated nodes (kwok) or room for the Pods.
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Write the result as JSON to this file.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Build of the controllers.
+    #[arg(long, value_enum, default_value = "release")]
+    pub profile: Profile,
+    /// Simulated nodes of the cluster that is started.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=200))]
+    pub nodes: u32,
+    /// Leave the cluster running afterwards.
+    #[arg(long)]
+    pub keep: bool,
+}
+
+/// A cluster with the controllers running in it.
+pub struct Session {
+    /// The controllers.
+    pub fleet: Fleet,
+    /// Admin client.
+    pub client: Client,
+    /// Started by this session, and so stopped by it.
+    own_cluster: Option<String>,
+}
+
+impl Session {
+    /// Starts a cluster (unless one is named) and the controllers.
+    ///
+    /// # Errors
+    /// When either can't be started; a cluster that this call started is stopped again.
+    pub async fn start(name: &str, options: &SessionOptions, fleet: &FleetOptions) -> Result<Self> {
+        let root = crate::cluster::paths::repo_root();
+        let (kubeconfig, own_cluster) = if let Some(path) = &options.kubeconfig {
+            (path.clone(), None)
+        } else {
+            let spec = cluster::Spec::new(
+                name,
+                Nodes {
+                    kwok: options.nodes,
+                    kubelet: false,
+                },
+            );
+            let running = cluster::up(&spec).await?;
+            (running.kubeconfig, (!options.keep).then(|| name.to_owned()))
+        };
+        let started = async {
+            let client = client_for(&kubeconfig).await?;
+            let fleet = Fleet::start(&root, &kubeconfig, fleet).await?;
+            anyhow::Ok((client, fleet))
+        };
+        match started.await {
+            Ok((client, fleet)) => Ok(Self {
+                fleet,
+                client,
+                own_cluster,
+            }),
+            Err(error) => {
+                if let Some(name) = own_cluster {
+                    cluster::down(&name).await?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Stops the controllers and the cluster.
+    ///
+    /// # Errors
+    /// When a controller didn't end cleanly.
+    pub async fn stop(self) -> Result<()> {
+        let endings = self.fleet.stop().await;
+        if let Some(name) = self.own_cluster {
+            cluster::down(&name).await?;
+        }
+        for (controller, status) in endings? {
+            anyhow::ensure!(
+                status.success(),
+                "{} ended with {status} on SIGTERM",
+                controller.name()
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Writes `result` as pretty JSON, when a file is named.
+///
+/// # Errors
+/// When the file can't be written.
+pub fn write_json(file: Option<&Path>, result: &impl Serialize) -> Result<()> {
+    let Some(file) = file else { return Ok(()) };
+    let text = serde_json::to_string_pretty(result)?;
+    std::fs::write(file, text + "\n").with_context(|| format!("can't write {}", file.display()))
+}
