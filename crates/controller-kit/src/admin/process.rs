@@ -1,0 +1,69 @@
+//! Memory and CPU of this process, as the kernel counts them.
+
+use std::fmt::Write as _;
+
+/// Clock ticks a second in `/proc/self/stat`: fixed by the kernel's interface to user space.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// Appends `process_resident_memory_bytes` and `process_cpu_seconds_total`; what cannot be read is left out.
+pub(super) fn render(text: &mut String) {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    if let Some(bytes) = resident_bytes(&status) {
+        append(
+            text,
+            "process_resident_memory_bytes",
+            "gauge",
+            "Resident memory of the process",
+            bytes,
+        );
+    }
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    if let Some(seconds) = cpu_seconds(&stat) {
+        append(
+            text,
+            "process_cpu_seconds_total",
+            "counter",
+            "User and system CPU time of the process",
+            seconds,
+        );
+    }
+}
+
+fn append(text: &mut String, name: &str, kind: &str, help: &str, value: f64) {
+    // Writing to a String cannot fail.
+    let _ = write!(
+        text,
+        "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n"
+    );
+}
+
+fn resident_bytes(status: &str) -> Option<f64> {
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+    let kib: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib * 1024.0)
+}
+
+fn cpu_seconds(stat: &str) -> Option<f64> {
+    // The second field is the command in parentheses and may hold spaces: count from behind it.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut times = fields.split_whitespace().skip(11);
+    let user: f64 = times.next()?.parse().ok()?;
+    let system: f64 = times.next()?.parse().ok()?;
+    Some((user + system) / TICKS_PER_SECOND)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proc_files_are_read_even_with_a_strange_command_name() {
+        let stat = "7 (a) b (c) S 1 7 7 0 -1 4194560 1 0 0 0 150 50 0 0 20 0 9 0 1 1 1";
+        assert_eq!(cpu_seconds(stat), Some(2.0));
+        assert_eq!(
+            resident_bytes("Name:\tx\nVmRSS:\t    2048 kB\n"),
+            Some(2_097_152.0)
+        );
+        assert_eq!(resident_bytes(""), None);
+    }
+}

@@ -1,0 +1,393 @@
+//! One scope's connection to the API server: list, watch, and again.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures::io::AsyncBufReadExt as _;
+use kube::Client;
+use kube::client::Body;
+use metrics::counter;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::Watched;
+use super::frame::{self, Decoded, Frame, Identity, Page, Status};
+use super::relist::Relist;
+use super::sink::Sink;
+use crate::admin::WatchHealth;
+use crate::backoff::Backoff;
+use crate::requests;
+use crate::resource::push_encoded;
+use crate::write::describe;
+
+/// Objects a page of a list holds: bounds the memory of one answer.
+const PAGE: usize = 500;
+/// A page, or the head of a watch's answer, must come within this time.
+const ANSWER: Duration = Duration::from_secs(30);
+/// How long the server keeps a watch open, ±10 %.
+const WATCH_SECONDS: u64 = 60;
+/// Silence longer than the server's timeout and this means a dead connection.
+const GRACE: Duration = Duration::from_secs(5);
+/// A watch that ended sooner and brought nothing counts as failed, whatever the reason given.
+const SHORT: Duration = Duration::from_secs(2);
+/// Starts refused by the server in a row until the list is taken again.
+const REFUSALS: u32 = 3;
+/// A full list about this often, against whatever a watch may have missed.
+const RELIST_EVERY: Duration = Duration::from_secs(3600);
+
+/// Where a follower looks, and where it reports its health.
+pub(super) struct Scope {
+    pub(super) namespace: String,
+    pub(super) number: usize,
+    pub(super) health: Arc<WatchHealth>,
+}
+
+/// What a follower asks for.
+#[derive(Clone, Default)]
+pub(super) struct Selectors {
+    pub(super) labels: Option<String>,
+    pub(super) fields: Option<String>,
+}
+
+/// Keeps the store true to one namespace, or to the cluster.
+pub(super) struct Follower<T> {
+    client: Client,
+    sink: Arc<Sink<T>>,
+    scope: Scope,
+    selectors: Selectors,
+    /// The version to go on from; `None` asks for a list.
+    version: Option<String>,
+    relist_reason: &'static str,
+    relist_at: Instant,
+    failures: u32,
+    refusals: u32,
+}
+
+/// Why a watch (or a list) ended.
+#[derive(Debug)]
+enum Ended {
+    /// The server closed it, as agreed.
+    Closed,
+    /// The version is too old, or the server's history went back.
+    Expired(&'static str),
+    /// The server refused it with a definite answer.
+    Refused(String),
+    /// The connection failed, timed out or was cut.
+    Cut(String),
+}
+
+impl<T: Watched> Follower<T> {
+    pub(super) fn new(client: Client, sink: Arc<Sink<T>>, scope: Scope, selectors: Selectors) -> Self {
+        Self {
+            client,
+            sink,
+            scope,
+            selectors,
+            version: None,
+            relist_reason: "start",
+            relist_at: Instant::now(),
+            failures: 0,
+            refusals: 0,
+        }
+    }
+
+    /// Follows until shutdown.
+    pub(super) async fn run(mut self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        // Handlers are not async, so a step is never abandoned between the store and its handlers.
+        tokio::select! {
+            () = shutdown.cancelled() => Ok(()),
+            never = async { loop { self.step().await; } } => never,
+        }
+    }
+
+    async fn step(&mut self) {
+        let started = Instant::now();
+        let result = match self.version.clone() {
+            None => self.list().await,
+            Some(_) if started >= self.relist_at => Err(Ended::Expired("periodic")),
+            Some(version) => Err(self.watch(version).await),
+        };
+        let delay = match result {
+            Ok(version) => {
+                self.version = Some(version);
+                self.failures = 0;
+                self.relist_at = Instant::now() + RELIST_EVERY.mul_f64(rand::random_range(0.8..1.2));
+                self.scope.health.scope_primed(self.scope.number);
+                return;
+            }
+            Err(ended) => self.after(ended, started.elapsed()),
+        };
+        if let Some(delay) = delay {
+            tokio::time::sleep(delay).await;
+        }
+    }
+
+    /// Decides what follows the end of a watch or list; gives how long to wait first.
+    fn after(&mut self, ended: Ended, lasted: Duration) -> Option<Duration> {
+        let reason = match ended {
+            Ended::Closed if self.failures == 0 && lasted >= SHORT => return None,
+            Ended::Closed => "closed at once".to_owned(),
+            Ended::Expired(why) => {
+                self.relist_from_nothing(why);
+                if why == "periodic" {
+                    return None;
+                }
+                format!("version expired: {why}")
+            }
+            Ended::Refused(reason) => {
+                self.refusals += 1;
+                if self.refusals >= REFUSALS && self.version.is_some() {
+                    self.relist_from_nothing("refused");
+                }
+                reason
+            }
+            Ended::Cut(reason) => reason,
+        };
+        let delay = Backoff::WATCH.delay(self.failures, rand::random());
+        self.failures += 1;
+        counter!("gamekeeper_watch_errors_total", "resource" => T::RESOURCE.plural).increment(1);
+        tracing::warn!(
+            resource = T::RESOURCE.plural,
+            namespace = self.scope.namespace,
+            reason,
+            failures = self.failures,
+            retry_in_ms = delay.as_millis() as u64,
+            "watch interrupted"
+        );
+        Some(delay)
+    }
+
+    fn relist_from_nothing(&mut self, reason: &'static str) {
+        self.version = None;
+        self.relist_reason = reason;
+        self.refusals = 0;
+    }
+
+    /// Takes a consistent list (no resourceVersion: never from a lagging cache) and settles the differences.
+    async fn list(&mut self) -> Result<String, Ended> {
+        let labels = [("resource", T::RESOURCE.plural), ("reason", self.relist_reason)];
+        counter!("gamekeeper_watch_relists_total", &labels).increment(1);
+        let sink = Arc::clone(&self.sink);
+        let mut relist = Relist::new(&sink, &self.scope.namespace);
+        let mut next = String::new();
+        loop {
+            let body = self.page(&next).await?;
+            let page: Page<'_> = serde_json::from_slice(&body).map_err(not_understood)?;
+            for raw in page.items.unwrap_or_default() {
+                relist.item(frame::decode::<T>(raw).map_err(not_understood)?);
+            }
+            self.scope.health.heard(self.scope.number);
+            next = page.metadata.next;
+            if next.is_empty() {
+                relist.finish();
+                return Ok(page.metadata.resource_version);
+            }
+        }
+    }
+
+    async fn page(&self, next: &str) -> Result<Bytes, Ended> {
+        let mut uri = self.uri();
+        // Writing to a String cannot fail.
+        let _ = write!(uri, "&limit={PAGE}");
+        if !next.is_empty() {
+            uri.push_str("&continue=");
+            push_encoded(&mut uri, next);
+        }
+        let request = http::Request::get(uri)
+            .header(http::header::ACCEPT, "application/json")
+            .body(Body::empty())
+            .map_err(|error| Ended::Refused(error.to_string()))?;
+        let started = Instant::now();
+        let result = match timeout(ANSWER, exchange(&self.client, request)).await {
+            Ok(result) => result,
+            Err(_) => Err(Ended::Cut(format!("no list within {ANSWER:?}"))),
+        };
+        self.count("list", &result);
+        requests::record_duration("list", &T::RESOURCE, started.elapsed());
+        result
+    }
+
+    /// Follows the changes after `version` until the watch ends.
+    async fn watch(&mut self, version: String) -> Ended {
+        let seconds = rand::random_range(WATCH_SECONDS * 9 / 10..=WATCH_SECONDS * 11 / 10);
+        let mut uri = self.uri();
+        let _ = write!(
+            uri,
+            "&watch=true&allowWatchBookmarks=true&timeoutSeconds={seconds}&resourceVersion="
+        );
+        push_encoded(&mut uri, &version);
+        let request = match http::Request::get(uri)
+            .header("accept", "application/json")
+            .body(Vec::new())
+        {
+            Ok(request) => request,
+            Err(error) => return Ended::Refused(error.to_string()),
+        };
+        let opened = match timeout(ANSWER, self.client.request_stream(request)).await {
+            Ok(result) => result.map_err(Ended::from),
+            Err(_) => Err(Ended::Cut(format!("no watch within {ANSWER:?}"))),
+        };
+        self.count("watch", &opened);
+        let mut lines = match opened {
+            Ok(lines) => Box::pin(lines),
+            Err(ended) => return ended,
+        };
+        self.refusals = 0;
+        let silence = Duration::from_secs(seconds) + GRACE;
+        let mut line = Vec::with_capacity(16 * 1024);
+        loop {
+            line.clear();
+            match timeout(silence, lines.read_until(b'\n', &mut line)).await {
+                Err(_) => return Ended::Cut(format!("nothing heard for {silence:?}")),
+                Ok(Err(error)) => return Ended::Cut(describe(&error)),
+                Ok(Ok(0)) => return Ended::Closed,
+                // The stream was cut within a line.
+                Ok(Ok(_)) if line.last() != Some(&b'\n') => return Ended::Cut("cut within an event".into()),
+                Ok(Ok(_)) => {
+                    if let Err(ended) = self.event(&line) {
+                        return ended;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes in one line of the watch.
+    fn event(&mut self, line: &[u8]) -> Result<(), Ended> {
+        let event: Frame<'_> = serde_json::from_slice(line).map_err(not_understood)?;
+        self.scope.health.heard(self.scope.number);
+        let label = match &*event.kind {
+            "ADDED" => "added",
+            "MODIFIED" => "modified",
+            "DELETED" => "deleted",
+            "BOOKMARK" => "bookmark",
+            "ERROR" => "error",
+            _ => "other",
+        };
+        counter!("gamekeeper_watch_events_total", "resource" => T::RESOURCE.plural, "type" => label)
+            .increment(1);
+        match label {
+            "added" | "modified" | "deleted" => self.object(label == "deleted", event.object),
+            "bookmark" => {
+                let identity: Identity = serde_json::from_str(event.object.get()).map_err(not_understood)?;
+                self.advance(&identity.resource_version)
+            }
+            "error" => {
+                let status: Status = serde_json::from_str(event.object.get()).unwrap_or_default();
+                if status.is_expired() {
+                    return Err(Ended::Expired("in stream"));
+                }
+                Err(Ended::Refused(format!(
+                    "{} {}: {}",
+                    status.code, status.reason, status.message
+                )))
+            }
+            // A type of a later API version: nothing we asked for.
+            _ => Ok(()),
+        }
+    }
+
+    fn object(&mut self, deleted: bool, raw: &serde_json::value::RawValue) -> Result<(), Ended> {
+        match frame::decode::<T>(raw).map_err(not_understood)? {
+            Decoded::Object(object) => {
+                self.advance(&object.meta().resource_version)?;
+                if deleted {
+                    let key = crate::key::ObjectKey::of(object.meta());
+                    self.sink.deleted(&key, Some(object));
+                } else {
+                    self.sink.applied(object);
+                }
+            }
+            Decoded::Malformed(identity, reason) => {
+                self.advance(&identity.resource_version)?;
+                if deleted {
+                    self.sink.deleted(&identity.key(), None);
+                } else {
+                    self.sink.malformed(&identity, reason);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on to `version`. A version that lies back means that the server's history is another one (etcd was
+    /// restored): nothing held is known to be true, so everything is listed again.
+    fn advance(&mut self, version: &str) -> Result<(), Ended> {
+        let number = |text: &str| text.parse::<u64>().ok();
+        if let (Some(now), Some(new)) = (self.version.as_deref().and_then(number), number(version))
+            && new < now
+        {
+            return Err(Ended::Expired("history went back"));
+        }
+        if !version.is_empty() {
+            self.version = Some(version.to_owned());
+        }
+        self.failures = 0;
+        Ok(())
+    }
+
+    fn uri(&self) -> String {
+        let mut uri = T::RESOURCE.path(&self.scope.namespace, None, None);
+        // Always there, so that everything else can be appended with `&`.
+        uri.push_str("?timeout=35s");
+        for (name, selector) in [
+            ("labelSelector", &self.selectors.labels),
+            ("fieldSelector", &self.selectors.fields),
+        ] {
+            if let Some(selector) = selector {
+                let _ = write!(uri, "&{name}=");
+                push_encoded(&mut uri, selector);
+            }
+        }
+        uri
+    }
+
+    fn count<R>(&self, verb: &'static str, result: &Result<R, Ended>) {
+        let outcome = match result {
+            Ok(_) | Err(Ended::Closed) => "ok",
+            Err(Ended::Expired(_)) => "expired",
+            Err(Ended::Refused(_)) => "refused",
+            Err(Ended::Cut(_)) => "unknown",
+        };
+        requests::count(verb, &T::RESOURCE, "", outcome);
+    }
+}
+
+impl From<kube::Error> for Ended {
+    fn from(error: kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) if status.code == 410 => Self::Expired("at start"),
+            kube::Error::Api(status) if status.code == 429 || status.code >= 500 => {
+                Self::Cut(format!("{} {}", status.code, status.message))
+            }
+            kube::Error::Api(status) => Self::Refused(format!("{} {}", status.code, status.message)),
+            error => Self::Cut(describe(&error)),
+        }
+    }
+}
+
+async fn exchange(client: &Client, request: http::Request<Body>) -> Result<Bytes, Ended> {
+    let response = client.send(request).await?;
+    let code = response.status();
+    let body = response.into_body().collect_bytes().await?;
+    if code.is_success() {
+        return Ok(body);
+    }
+    let status: Status = serde_json::from_slice(&body).unwrap_or_default();
+    if code.as_u16() == 410 {
+        return Err(Ended::Expired("while listing"));
+    }
+    let text = format!("{code} {}", status.message);
+    let passing = code.as_u16() == 429 || code.is_server_error();
+    Err(if passing {
+        Ended::Cut(text)
+    } else {
+        Ended::Refused(text)
+    })
+}
+
+fn not_understood(error: serde_json::Error) -> Ended {
+    Ended::Cut(format!("answer not understood: {error}"))
+}

@@ -1,0 +1,219 @@
+//! Thin watches: the fields we read, straight from the API server's lines into an indexed [`Store`].
+//!
+//! Each watch lists its resource in pages (never from a cache that may lag), then follows it with bookmarks.
+//! What a watch promises to its handlers:
+//! - every change of an object is seen in order, after the store shows it;
+//! - an object that vanished while the connection was cut is reported as [`Change::Deleted`] by the list that
+//!   follows, an object replaced by another of the same name as `Deleted`, then `Applied`;
+//! - an object that cannot be decoded stops nothing: it is reported by `on_malformed` and counted, and the store
+//!   keeps the last version that could be read, if it is the same object (UID). Taking that away instead would
+//!   look like a deletion, and deletions have consequences; a decision from the old version is stopped by its
+//!   precondition.
+//!
+//! `docs/adr/0003-own-thin-watcher.md` says why kube-runtime's watcher is not used.
+
+mod follow;
+mod frame;
+mod relist;
+mod resync;
+mod sink;
+
+use std::sync::Arc;
+
+use api_types::views::{GameServerSetView, GameServerView, Meta, PodView};
+use serde::de::DeserializeOwned;
+
+use self::follow::Follower;
+use self::sink::Sink;
+use crate::admin::WatchHealth;
+use crate::key::ObjectKey;
+use crate::resource::{self, ResourceKind};
+use crate::runtime::Runtime;
+use crate::store::{IndexFn, Store};
+
+/// A type that can be watched: the part of an object we read.
+pub trait Watched: DeserializeOwned + Send + Sync + 'static {
+    /// Where it is in the API.
+    const RESOURCE: ResourceKind;
+
+    /// Its metadata.
+    fn meta(&self) -> &Meta;
+}
+
+impl Watched for PodView {
+    const RESOURCE: ResourceKind = resource::POD;
+
+    fn meta(&self) -> &Meta {
+        &self.metadata
+    }
+}
+
+impl Watched for GameServerView {
+    const RESOURCE: ResourceKind = resource::GAME_SERVER;
+
+    fn meta(&self) -> &Meta {
+        &self.metadata
+    }
+}
+
+impl Watched for GameServerSetView {
+    const RESOURCE: ResourceKind = resource::GAME_SERVER_SET;
+
+    fn meta(&self) -> &Meta {
+        &self.metadata
+    }
+}
+
+/// What happened to a watched object. The store shows it already.
+#[derive(Debug)]
+pub enum Change<T> {
+    /// It is new to us, it changed, or a resync looks at it again.
+    Applied {
+        /// What the store held before; `None` for a new object and for a resync, which both want a full look.
+        old: Option<Arc<T>>,
+        /// What it holds now.
+        new: Arc<T>,
+    },
+    /// It is gone, or left the selector; with its last known state.
+    Deleted(Arc<T>),
+}
+
+// Not derived: that would ask for `T: Clone`.
+impl<T> Clone for Change<T> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Applied { old, new } => Self::Applied {
+                old: old.clone(),
+                new: Arc::clone(new),
+            },
+            Self::Deleted(last) => Self::Deleted(Arc::clone(last)),
+        }
+    }
+}
+
+impl<T> Change<T> {
+    /// The object: as it is now, or as it was last.
+    pub fn object(&self) -> &Arc<T> {
+        match self {
+            Self::Applied { new, .. } => new,
+            Self::Deleted(last) => last,
+        }
+    }
+}
+
+pub(crate) type OnChange<T> = Box<dyn Fn(Change<T>) + Send + Sync>;
+pub(crate) type OnMalformed = Box<dyn Fn(ObjectKey, String) + Send + Sync>;
+
+/// A watch to be started.
+#[must_use = "a watch does nothing until it is started"]
+pub struct Watch<T> {
+    name: &'static str,
+    labels: Option<String>,
+    fields: Option<String>,
+    indexes: Vec<(&'static str, IndexFn<T>)>,
+    on_change: Vec<OnChange<T>>,
+    on_malformed: Vec<OnMalformed>,
+}
+
+impl<T: Watched> Default for Watch<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Watched> Watch<T> {
+    /// A watch of every object of the kind in the runtime's namespaces.
+    pub fn new() -> Self {
+        Self {
+            name: T::RESOURCE.plural,
+            labels: None,
+            fields: None,
+            indexes: Vec::new(),
+            on_change: Vec::new(),
+            on_malformed: Vec::new(),
+        }
+    }
+
+    /// Its name in `/readyz`, logs and metrics (label `watch`); the resource's plural by default. Two watches of
+    /// one resource need different names.
+    pub fn name(self, name: &'static str) -> Self {
+        Self { name, ..self }
+    }
+
+    /// Only objects this label selector matches. One that stops matching is reported as deleted.
+    pub fn labels(self, selector: impl Into<String>) -> Self {
+        Self {
+            labels: Some(selector.into()),
+            ..self
+        }
+    }
+
+    /// Only objects this field selector matches.
+    pub fn fields(self, selector: impl Into<String>) -> Self {
+        Self {
+            fields: Some(selector.into()),
+            ..self
+        }
+    }
+
+    /// Adds an index for [`Store::by_index`]: objects by the value `value_of` gives, which must be pure.
+    pub fn index(
+        mut self,
+        name: &'static str,
+        value_of: impl Fn(&T) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.indexes.push((name, Box::new(value_of)));
+        self
+    }
+
+    /// Calls `handler` for every change, in order. It runs on the watch's task: it must be quick and must not
+    /// block; adding a key to a queue is what it is for. Several handlers are called one after the other.
+    pub fn on_change(mut self, handler: impl Fn(Change<T>) + Send + Sync + 'static) -> Self {
+        self.on_change.push(Box::new(handler));
+        self
+    }
+
+    /// Calls `handler` with the key of an object that could not be decoded, and why. The same rules hold.
+    pub fn on_malformed(mut self, handler: impl Fn(ObjectKey, String) + Send + Sync + 'static) -> Self {
+        self.on_malformed.push(Box::new(handler));
+        self
+    }
+
+    /// Starts watching in supervised tasks: one for each of the runtime's namespaces (all feed the same store),
+    /// or one for the cluster. Queues on the same runtime wait for its first list.
+    pub fn start(self, runtime: &Runtime) -> Store<T> {
+        let store = Store::new(self.indexes);
+        let scopes = match runtime.namespaces() {
+            namespaces if T::RESOURCE.namespaced && !namespaces.is_empty() => namespaces.to_vec(),
+            _ => vec![String::new()],
+        };
+        let counted = store.clone();
+        let objects = Box::new(move || counted.len());
+        let health = Arc::new(WatchHealth::new(self.name, T::RESOURCE.plural, &scopes, objects));
+        runtime.health().add_watch(Arc::clone(&health));
+        let sink = Arc::new(Sink::new(store.clone(), self.on_change, self.on_malformed));
+        for (scope, namespace) in scopes.into_iter().enumerate() {
+            let task = format!("watch {} {namespace}", self.name).trim_end().to_owned();
+            let selectors = follow::Selectors {
+                labels: self.labels.clone(),
+                fields: self.fields.clone(),
+            };
+            let follower = Follower::new(
+                runtime.client(),
+                Arc::clone(&sink),
+                follow::Scope {
+                    namespace,
+                    number: scope,
+                    health: Arc::clone(&health),
+                },
+                selectors,
+            );
+            runtime.spawn(task, follower.run(runtime.shutdown()));
+        }
+        if !runtime.resync().is_zero() {
+            let task = resync::run(sink, runtime.resync(), runtime.primed(), runtime.shutdown());
+            runtime.spawn(format!("resync {}", self.name), task);
+        }
+        store
+    }
+}

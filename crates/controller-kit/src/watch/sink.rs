@@ -1,0 +1,113 @@
+//! Where decoded objects go: the store, then the handlers.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use api_types::views::Meta;
+use metrics::{Counter, counter};
+
+use super::frame::Identity;
+use super::{Change, OnChange, OnMalformed, Watched};
+use crate::key::ObjectKey;
+use crate::store::{Interner, Store};
+
+/// The receiving end of all scopes of a watch.
+pub(super) struct Sink<T> {
+    pub(super) store: Store<T>,
+    on_change: Vec<OnChange<T>>,
+    on_malformed: Vec<OnMalformed>,
+    /// Held from the change of the store to the last handler, so that handlers see changes in the store's
+    /// order whichever task brings them. Decoding happens before.
+    delivery: Mutex<Interner>,
+    malformed: Counter,
+}
+
+impl<T: Watched> Sink<T> {
+    pub(super) fn new(store: Store<T>, on_change: Vec<OnChange<T>>, on_malformed: Vec<OnMalformed>) -> Self {
+        let malformed = counter!("gamekeeper_watch_malformed_total", "resource" => T::RESOURCE.plural);
+        Self {
+            store,
+            on_change,
+            on_malformed,
+            delivery: Mutex::default(),
+            malformed,
+        }
+    }
+
+    /// An object as it is now.
+    pub(super) fn applied(&self, object: T) {
+        let mut names = self.deliver();
+        let key = interned(&mut names, object.meta());
+        let new = Arc::new(object);
+        let old = self.store.insert(&key, Arc::clone(&new));
+        match old {
+            Some(old) if old.meta().uid != new.meta().uid => {
+                // Another object of the same name: the end of the first was missed.
+                self.tell(Change::Deleted(old));
+                self.tell(Change::Applied { old: None, new });
+            }
+            old => self.tell(Change::Applied { old, new }),
+        }
+    }
+
+    /// An object is gone; `last` is its final state, if it could be decoded.
+    pub(super) fn deleted(&self, key: &ObjectKey, last: Option<T>) {
+        let _order = self.deliver();
+        let held = self.store.remove(key);
+        if let Some(last) = last.map(Arc::new).or(held) {
+            self.tell(Change::Deleted(last));
+        }
+    }
+
+    /// An object could not be decoded. Its last good version stays, unless it is another object's.
+    pub(super) fn malformed(&self, identity: &Identity, reason: String) {
+        let key = identity.key();
+        self.malformed.increment(1);
+        tracing::warn!(
+            resource = T::RESOURCE.plural,
+            %key,
+            reason,
+            "object cannot be decoded, keeping what was known of it"
+        );
+        let _order = self.deliver();
+        if self
+            .store
+            .get(&key)
+            .is_some_and(|held| held.meta().uid != identity.uid)
+            && let Some(held) = self.store.remove(&key)
+        {
+            self.tell(Change::Deleted(held));
+        }
+        for handler in &self.on_malformed {
+            handler(key.clone(), reason.clone());
+        }
+    }
+
+    /// Looks at an object again though it did not change.
+    pub(super) fn redeliver(&self, key: &ObjectKey) {
+        let _order = self.deliver();
+        if let Some(new) = self.store.get(key) {
+            self.tell(Change::Applied { old: None, new });
+        }
+    }
+
+    fn tell(&self, change: Change<T>) {
+        if let Some((last, others)) = self.on_change.split_last() {
+            for handler in others {
+                handler(change.clone());
+            }
+            last(change);
+        }
+    }
+
+    fn deliver(&self) -> MutexGuard<'_, Interner> {
+        // Poisoned only by a handler's panic, which ends the process.
+        self.delivery.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn interned(names: &mut Interner, meta: &Meta) -> ObjectKey {
+    ObjectKey {
+        namespace: names.intern(&meta.namespace),
+        name: meta.name.as_str().into(),
+    }
+}

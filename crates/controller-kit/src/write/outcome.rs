@@ -1,0 +1,161 @@
+//! What an answer of the API server means for the one who wrote.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use serde::Deserialize;
+
+use crate::queue::ReconcileError;
+
+/// How long to wait after 429 without a `Retry-After`.
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Longest wait taken over from a server (or a proxy) that asks for more.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// Why a write did not happen, or is not known to have happened.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WriteError {
+    /// The object is another one (UID) or another version than the decision was taken from: plan again.
+    #[error("conflict: {0}")]
+    Conflict(String),
+    /// There is no such object (for a create: no such namespace).
+    #[error("not found")]
+    NotFound,
+    /// The API server will never accept this.
+    #[error("invalid: {0}")]
+    Invalid(String),
+    /// Not allowed: RBAC, quota, admission, or a terminating namespace.
+    #[error("forbidden: {0}")]
+    Forbidden(String),
+    /// The API server (or a disruption budget) asks to wait.
+    #[error("too many requests, retry after {retry_after:?}")]
+    TooManyRequests {
+        /// How long to wait at least; 1 s when the server did not say, 60 s at most.
+        retry_after: Duration,
+    },
+    /// Timeout, 5xx or a cut connection: it may have happened. Read live, then decide.
+    #[error("unknown outcome: {0}")]
+    Unknown(String),
+}
+
+impl ReconcileError for WriteError {
+    fn category(&self) -> &'static str {
+        match self {
+            Self::Conflict(_) => "conflict",
+            Self::NotFound => "not_found",
+            Self::Invalid(_) => "invalid",
+            Self::Forbidden(_) => "forbidden",
+            Self::TooManyRequests { .. } => "throttled",
+            Self::Unknown(_) => "unknown",
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::TooManyRequests { retry_after } => Some(*retry_after),
+            _ => None,
+        }
+    }
+}
+
+/// A [`WriteError`], or the one refusal that is an outcome of a create.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    AlreadyExists,
+    Error(WriteError),
+}
+
+impl Failure {
+    /// The value of the metric label `outcome`.
+    pub(super) fn outcome(&self) -> &'static str {
+        match self {
+            Self::AlreadyExists => "already_exists",
+            Self::Error(error) => error.category(),
+        }
+    }
+}
+
+impl From<WriteError> for Failure {
+    fn from(error: WriteError) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<Failure> for WriteError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            // Only a create can meet it, and a create handles it.
+            Failure::AlreadyExists => Self::Conflict("already exists".into()),
+            Failure::Error(error) => error,
+        }
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Status {
+    message: String,
+    reason: String,
+    details: Details,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Details {
+    causes: Vec<Cause>,
+    retry_after_seconds: u64,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Cause {
+    field: String,
+}
+
+/// Sorts an unsuccessful answer. `json_patch` says that the request was a JSON patch with `test` operations.
+pub(super) fn classify(
+    code: StatusCode,
+    retry_after: Option<Duration>,
+    body: &[u8],
+    json_patch: bool,
+) -> Failure {
+    // Proxies answer with HTML; the code alone must do then.
+    let status: Status = serde_json::from_slice(body).unwrap_or_else(|_| Status {
+        message: String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned(),
+        ..Status::default()
+    });
+    match code {
+        StatusCode::CONFLICT if status.reason == "AlreadyExists" => Failure::AlreadyExists,
+        StatusCode::CONFLICT => WriteError::Conflict(status.message).into(),
+        StatusCode::NOT_FOUND | StatusCode::GONE => WriteError::NotFound.into(),
+        StatusCode::UNPROCESSABLE_ENTITY if is_stale(&status, json_patch) => {
+            WriteError::Conflict(status.message).into()
+        }
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => WriteError::Forbidden(status.message).into(),
+        StatusCode::TOO_MANY_REQUESTS => {
+            let wait = retry_after
+                .or((status.details.retry_after_seconds > 0)
+                    .then(|| Duration::from_secs(status.details.retry_after_seconds)))
+                .unwrap_or(DEFAULT_RETRY_AFTER);
+            WriteError::TooManyRequests {
+                retry_after: wait.min(MAX_RETRY_AFTER),
+            }
+            .into()
+        }
+        // The server gave up waiting for us, so it may have acted: as unknown as a 5xx.
+        StatusCode::REQUEST_TIMEOUT => WriteError::Unknown(status.message).into(),
+        code if code.is_client_error() => WriteError::Invalid(status.message).into(),
+        code => WriteError::Unknown(format!("{code}: {}", status.message)).into(),
+    }
+}
+
+/// A precondition that failed, told as 422: a merge patch with another UID reads as an attempt to change the
+/// immutable field, and a failed `test` operation has no cause of its own.
+fn is_stale(status: &Status, json_patch: bool) -> bool {
+    let uid_differs = status
+        .details
+        .causes
+        .iter()
+        .any(|cause| cause.field == "metadata.uid");
+    uid_differs || (json_patch && status.details.causes.is_empty())
+}
