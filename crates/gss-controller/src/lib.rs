@@ -1,1 +1,3 @@
-//! placeholder
+//! Owns the Pods of every GameServerSet.
+
+pub mod plan;

@@ -1,0 +1,332 @@
+//! The planner against a brute-force oracle, and against crashes between any two of its steps.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::{
+    ids::{Id, IdSet},
+    record::Record,
+    scale::{ScaleInput, ScalePlan, Strategy as Down, creations, plan},
+    server::{Server, ServerPod, Stage, Standing},
+};
+
+const IDS: Id = 12;
+
+#[derive(Debug, Clone)]
+struct World {
+    replicas: u64,
+    strategy: Down,
+    protect_allocated: bool,
+    reserved: BTreeSet<Id>,
+    record: Option<Record>,
+    servers: BTreeMap<Id, Server>,
+    /// UIDs of Pods that were live when they were taken.
+    taken: BTreeSet<String>,
+    /// Makes the UIDs of new Pods differ.
+    created: u32,
+}
+
+impl World {
+    fn plan(&self) -> ScalePlan {
+        let servers: Vec<Server> = self.servers.values().cloned().collect();
+        plan(&ScaleInput {
+            replicas: self.replicas,
+            strategy: self.strategy,
+            protect_allocated: self.protect_allocated,
+            reserved: &self.reserved.iter().copied().collect(),
+            record: self.record.as_ref(),
+            acknowledged: &IdSet::new(),
+            servers: &servers,
+        })
+    }
+
+    fn live(&self) -> BTreeSet<Id> {
+        self.servers
+            .values()
+            .filter(|server| server.is_live())
+            .map(|server| server.id)
+            .collect()
+    }
+
+    fn current(&self) -> BTreeSet<Id> {
+        self.record
+            .as_ref()
+            .map_or_else(|| self.live(), |record| record.desired.iter().collect())
+    }
+
+    /// The desired ids, said as plainly as possible.
+    fn oracle(&self) -> BTreeSet<Id> {
+        let current = self.current();
+        let mut desired: BTreeSet<Id> = current
+            .union(&self.live())
+            .copied()
+            .filter(|id| !self.reserved.contains(id))
+            .collect();
+        let mut next = 0;
+        while (desired.len() as u64) < self.replicas {
+            let held = self.servers.get(&next).and_then(Server::stage) == Some(&Stage::PreparingDelete);
+            let given_up = self.strategy == Down::ReserveIds
+                && self
+                    .record
+                    .as_ref()
+                    .is_some_and(|record| record.implicit.contains(next));
+            if !self.reserved.contains(&next) && !held && !given_up {
+                desired.insert(next);
+            }
+            next += 1;
+        }
+        let mut candidates: Vec<Id> = desired
+            .iter()
+            .copied()
+            .filter(|id| !self.is_protected(*id))
+            .collect();
+        candidates.sort_by_key(|id| self.rank(*id, &current));
+        for id in candidates {
+            if desired.len() as u64 > self.replicas {
+                desired.remove(&id);
+            }
+        }
+        desired
+    }
+
+    fn is_protected(&self, id: Id) -> bool {
+        self.protect_allocated
+            && self
+                .servers
+                .get(&id)
+                .is_some_and(|server| server.standing.allocated)
+    }
+
+    fn rank(&self, id: Id, current: &BTreeSet<Id>) -> (u8, i64, i64, i64) {
+        let Some(server) = self.servers.get(&id) else {
+            return (2, 0, 0, -i64::from(id));
+        };
+        let group = match (server.is_live(), current.contains(&id), server.standing.weight) {
+            (true, false, 0..) => 0,
+            (_, _, 100) => 1,
+            (false, ..) => 3,
+            (true, ..) => 4,
+        };
+        (
+            group,
+            -i64::from(server.standing.weight),
+            -server.deletion_priority,
+            -i64::from(id),
+        )
+    }
+
+    /// One pass that may end after any of its steps, with any part of its claims, deletions and creations done.
+    fn pass(&mut self, mut goes_on: impl FnMut() -> bool) {
+        let outcome = self.plan();
+        if !goes_on() {
+            return;
+        }
+        self.record = Some(outcome.record.clone());
+        for deletion in &outcome.record.deleting {
+            if !goes_on() {
+                continue;
+            }
+            let server = self.servers.get_mut(&deletion.id).unwrap();
+            let pod = server.pod.as_mut().unwrap();
+            assert_eq!(pod.uid, deletion.pod_uid);
+            if matches!(pod.stage, Stage::Live) {
+                assert!(
+                    !(self.protect_allocated && server.standing.allocated),
+                    "a protected server was chosen"
+                );
+                self.taken.insert(pod.uid.clone());
+            }
+            pod.stage = if goes_on() {
+                Stage::Terminating
+            } else {
+                Stage::Claimed(deletion.reason.clone())
+            };
+        }
+        let occupied = self
+            .servers
+            .values()
+            .filter(|server| server.pod.is_some())
+            .map(|server| server.id)
+            .collect();
+        for id in creations(&outcome.record.desired, &occupied, 100) {
+            if goes_on() {
+                self.created += 1;
+                let pod = ServerPod {
+                    uid: format!("new-{}", self.created),
+                    stage: Stage::Live,
+                    available: true,
+                };
+                let unknown = Server {
+                    id,
+                    pod: None,
+                    standing: Standing::UNKNOWN,
+                    deletion_priority: 0,
+                };
+                self.servers.entry(id).or_insert(unknown).pod = Some(pod);
+            }
+        }
+    }
+
+    /// Terminating Pods, and those held by a hook, go away. What is known of their servers stays, so that the order of
+    /// victims depends on nothing but the decisions.
+    fn collect(&mut self, mut goes: impl FnMut() -> bool) {
+        for server in self.servers.values_mut() {
+            if matches!(server.stage(), Some(Stage::Terminating | Stage::PreparingDelete)) && goes() {
+                server.pod = None;
+            }
+        }
+    }
+
+    /// The ids that have a Pod, but for protected ones.
+    fn pods(&self) -> BTreeSet<Id> {
+        let has_pod = |server: &&Server| server.pod.is_some() && !self.is_protected(server.id);
+        self.servers
+            .values()
+            .filter(has_pod)
+            .map(|server| server.id)
+            .collect()
+    }
+}
+
+fn server(id: Id) -> impl Strategy<Value = Option<Server>> {
+    let ops = prop::sample::select(vec![
+        "None",
+        "None",
+        "Allocated",
+        "Maintaining",
+        "WaitToBeDeleted",
+        "Kill",
+        "Own",
+    ]);
+    let stage = prop::sample::select(vec![
+        None,
+        Some(Stage::Live),
+        Some(Stage::Live),
+        Some(Stage::Live),
+        Some(Stage::Ended),
+        Some(Stage::Terminating),
+        Some(Stage::PreparingDelete),
+        Some(Stage::Claimed("ScaleIn".to_owned())),
+    ]);
+    (any::<bool>(), stage, ops.clone(), ops, -1..3_i64).prop_map(
+        move |(known, stage, spec, label, priority)| {
+            let pod = stage.map(|stage| ServerPod {
+                uid: format!("old-{id}"),
+                stage,
+                available: true,
+            });
+            let standing = Standing::of(Some(spec), pod.as_ref().map(|_| label));
+            (known || pod.is_some()).then_some(Server {
+                id,
+                pod,
+                standing,
+                deletion_priority: priority,
+            })
+        },
+    )
+}
+
+fn id_set(share: f64) -> impl Strategy<Value = BTreeSet<Id>> {
+    prop::collection::vec(prop::bool::weighted(share), IDS as usize)
+        .prop_map(|picked| (0..IDS).filter(|id| picked[*id as usize]).collect())
+}
+
+fn world() -> impl Strategy<Value = World> {
+    let servers: Vec<_> = (0..IDS).map(server).collect();
+    let record = prop::option::weighted(0.8, (id_set(0.6), id_set(0.2), id_set(0.2)));
+    let down = prop::sample::select(vec![Down::General, Down::ReserveIds]);
+    (0..=IDS as u64, down, any::<bool>(), id_set(0.15), record, servers).prop_map(
+        |(replicas, strategy, protect_allocated, reserved, record, servers)| World {
+            replicas,
+            strategy,
+            protect_allocated,
+            reserved,
+            record: record.map(|(desired, reserved, implicit)| Record {
+                implicit: implicit.difference(&desired).copied().collect(),
+                desired: desired.into_iter().collect(),
+                reserved: reserved.into_iter().collect(),
+                deleting: vec![],
+            }),
+            servers: servers
+                .into_iter()
+                .flatten()
+                .map(|server| (server.id, server))
+                .collect(),
+            taken: BTreeSet::new(),
+            created: 0,
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+    #[test]
+    fn one_decision_is_the_oracles(world in world()) {
+        let outcome = world.plan();
+        let desired: BTreeSet<Id> = outcome.record.desired.iter().collect();
+        prop_assert_eq!(&desired, &world.oracle());
+        prop_assert!(desired.is_disjoint(&world.reserved));
+
+        let allocated = desired.iter().filter(|id| world.is_protected(**id)).count() as u64;
+        prop_assert_eq!(desired.len() as u64, world.replicas.max(allocated));
+        prop_assert_eq!(outcome.out_of_ids, 0);
+        prop_assert_eq!(desired.len() as u64 > world.replicas, outcome.protected.iter().any(|id| desired.contains(&id)));
+
+        for server in world.servers.values() {
+            let named = outcome.record.deleting.iter().any(|deletion| deletion.id == server.id);
+            let protected = world.is_protected(server.id);
+            let wanted = desired.contains(&server.id);
+            let expected = match server.stage() {
+                None | Some(Stage::Terminating | Stage::PreparingDelete) => false,
+                Some(Stage::Claimed(_) | Stage::Ended) => true,
+                Some(Stage::Live) => !wanted && !protected,
+            };
+            prop_assert_eq!(named, expected, "{:?}", server);
+        }
+    }
+
+    #[test]
+    fn a_decision_once_recorded_decides_nothing_more(mut world in world()) {
+        let first = world.plan();
+        world.record = Some(first.record.clone());
+        let second = world.plan();
+        prop_assert!(!first.record.is_decided_anew_by(&second.record), "{first:?}\n{second:?}");
+        // A set at rest is left alone altogether.
+        for _ in 0..4 {
+            world.pass(|| true);
+            world.collect(|| true);
+        }
+        let before = world.clone();
+        world.pass(|| true);
+        prop_assert_eq!(before.record, world.record);
+        prop_assert_eq!(before.servers, world.servers);
+    }
+
+    #[test]
+    fn crashes_between_the_steps_take_the_same_servers(
+        mut world in world(),
+        chances in prop::collection::vec(any::<bool>(), 60),
+    ) {
+        let mut clean = world.clone();
+        for _ in 0..6 {
+            clean.pass(|| true);
+            clean.collect(|| true);
+        }
+        let mut chances = chances.into_iter();
+        while chances.len() > 0 {
+            world.pass(|| chances.next().unwrap_or(true));
+            world.collect(|| chances.next().unwrap_or(true));
+        }
+        for _ in 0..6 {
+            world.pass(|| true);
+            world.collect(|| true);
+        }
+        prop_assert_eq!(&world.taken, &clean.taken);
+        prop_assert_eq!(world.current().len(), clean.current().len());
+        let unprotected: BTreeSet<Id> =
+            world.current().into_iter().filter(|id| !world.is_protected(*id)).collect();
+        prop_assert_eq!(world.pods(), unprotected, "{:?}", world);
+    }
+}

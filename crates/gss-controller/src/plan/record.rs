@@ -1,0 +1,90 @@
+//! The plan record, `GameServerSet.status.plan`: the one durable statement of which ids shall exist.
+
+use api_types::{IntOrString, PlanRecord, PlannedDeletion};
+
+use super::ids::{Id, IdSet};
+
+/// The plan record with its id lists parsed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Record {
+    /// The ids that shall exist. A Pod that is missing, terminating or held by a hook does not change this.
+    pub desired: IdSet,
+    /// The explicit reserves (`spec.reserveGameServerIds`) already acted on.
+    pub reserved: IdSet,
+    /// Ids given up by scale-in. With strategy General they are free for growth; with ReserveIds they are on their
+    /// way into the explicit reserves.
+    pub implicit: IdSet,
+    /// Pods that are to be deleted and are not terminating yet, by id. Nothing else may be deleted.
+    pub deleting: Vec<Deletion>,
+}
+
+/// One Pod that is to be deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deletion {
+    /// The server's id.
+    pub id: Id,
+    /// The Pod's UID; a later Pod of the same name is not meant.
+    pub pod_uid: String,
+    /// Why, one of `api_types::keys::claim_reason`.
+    pub reason: String,
+}
+
+impl Record {
+    /// Parses a stored record. Items that cannot be understood are left out: the servers they stood for are live and
+    /// find their way back into the plan like those of a set without a record.
+    pub fn from_api(stored: &PlanRecord) -> Self {
+        let set = |items: &[IntOrString]| IdSet::parse_items(items).0;
+        Self {
+            desired: set(&stored.desired),
+            reserved: set(&stored.reserved),
+            implicit: set(&stored.implicit),
+            deleting: stored.deleting.iter().filter_map(Deletion::from_api).collect(),
+        }
+    }
+
+    /// The record as it is stored, made for this generation of the set.
+    pub fn to_api(&self, generation: i64) -> PlanRecord {
+        PlanRecord {
+            generation,
+            desired: self.desired.to_items(),
+            reserved: self.reserved.to_items(),
+            implicit: self.implicit.to_items(),
+            deleting: self.deleting.iter().map(Deletion::to_api).collect(),
+        }
+    }
+
+    /// Whether this Pod may be deleted under this record.
+    pub fn names(&self, id: Id, pod_uid: &str) -> bool {
+        self.deleting
+            .iter()
+            .any(|deletion| deletion.id == id && deletion.pod_uid == pod_uid)
+    }
+
+    /// Whether `next` decides anything that this record does not. Dropping finished deletions and booking reserves
+    /// decides nothing: it is recomputed from the same spec until it is written along with the status.
+    pub fn is_decided_anew_by(&self, next: &Self) -> bool {
+        self.desired != next.desired
+            || next
+                .deleting
+                .iter()
+                .any(|wanted| !self.names(wanted.id, &wanted.pod_uid))
+    }
+}
+
+impl Deletion {
+    fn from_api(stored: &PlannedDeletion) -> Option<Self> {
+        Some(Self {
+            id: Id::try_from(stored.id).ok()?,
+            pod_uid: stored.pod_uid.clone(),
+            reason: stored.reason.clone(),
+        })
+    }
+
+    fn to_api(&self) -> PlannedDeletion {
+        PlannedDeletion {
+            id: self.id.into(),
+            pod_uid: self.pod_uid.clone(),
+            reason: self.reason.clone(),
+        }
+    }
+}

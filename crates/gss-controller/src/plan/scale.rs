@@ -1,0 +1,213 @@
+//! Which ids shall exist, and which Pods are to be deleted for it.
+
+use api_types::keys::claim_reason;
+
+use super::{
+    ids::{Id, IdSet},
+    record::{Deletion, Record},
+    server::{Server, Stage},
+    victims,
+};
+
+/// Deletions named by one record. It bounds the record's size (about 100 bytes each); the next ones follow as soon as
+/// the first are terminating.
+pub const MAX_DELETING: usize = 500;
+
+/// What becomes of the ids of servers that were scaled in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Strategy {
+    /// They are free for the next growth, lowest first.
+    #[default]
+    General,
+    /// They are written to `spec.reserveGameServerIds` and not used again until the user removes them.
+    ReserveIds,
+}
+
+/// Everything a scale decision depends on.
+#[derive(Debug, Clone)]
+pub struct ScaleInput<'a> {
+    /// `spec.replicas`.
+    pub replicas: u64,
+    /// `spec.scaleStrategy.scaleDownStrategyType`.
+    pub strategy: Strategy,
+    /// `spec.scaleStrategy.protectAllocated`.
+    pub protect_allocated: bool,
+    /// The understood part of `spec.reserveGameServerIds`.
+    pub reserved: &'a IdSet,
+    /// The stored plan; `None` on a new set and after a restored backup, where it is rebuilt from the servers.
+    pub record: Option<&'a Record>,
+    /// The annotation `reserve-ids`: stands in for the record's explicit reserves when there is no record.
+    pub acknowledged: &'a IdSet,
+    /// Servers with a Pod or a GameServer, by ascending id.
+    pub servers: &'a [Server],
+}
+
+/// The outcome of a scale decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScalePlan {
+    /// The record to store before anything else is done.
+    pub record: Record,
+    /// Allocated servers that would have to go and are protected: the set waits for them.
+    pub protected: IdSet,
+    /// Servers wanted for which no free id is left.
+    pub out_of_ids: u64,
+    /// The explicit reserves to write to the spec (ReserveIds only), when they differ from what is there.
+    pub reserve: Option<IdSet>,
+}
+
+/// Decides which ids shall exist.
+///
+/// The stored record is the starting point, not the Pods: a server that is being recreated keeps its id. Live Pods
+/// outside the record come back into consideration until their deletion claim is written, so a scale-in that was
+/// decided but not begun is taken back when the replicas grow again or when its victim was allocated meanwhile.
+pub fn plan(input: &ScaleInput<'_>) -> ScalePlan {
+    let empty = Record::default();
+    let record = input.record.unwrap_or(&empty);
+    let live: IdSet = input
+        .servers
+        .iter()
+        .filter(|server| server.is_live())
+        .map(|server| server.id)
+        .collect();
+    // Without a record all live Pods are current; with one, those outside it were chosen by an earlier plan.
+    let current = if input.record.is_some() {
+        record.desired.clone()
+    } else {
+        live.clone()
+    };
+    let pool = current.union(&live).difference(input.reserved);
+
+    let mut implicit = implicit_reserves(input, record);
+    let (desired, protected) = if pool.len() < input.replicas {
+        (grow(input, &pool, &implicit), IdSet::new())
+    } else {
+        shrink(input, &pool, &current)
+    };
+    let given_up = current.difference(&desired).difference(input.reserved);
+    implicit = implicit.difference(&desired).union(&given_up);
+
+    let out_of_ids = input.replicas.saturating_sub(desired.len());
+    let protected = protected.union(&reserved_but_allocated(input));
+    let deleting = deletions(input, record, &desired, &protected);
+    let reserve = (input.strategy == Strategy::ReserveIds && !implicit.is_empty())
+        .then(|| input.reserved.union(&implicit));
+    let record = Record {
+        desired,
+        reserved: input.reserved.clone(),
+        implicit,
+        deleting,
+    };
+    ScalePlan {
+        record,
+        protected,
+        out_of_ids,
+        reserve,
+    }
+}
+
+/// Ids the user has newly reserved are explicit now. Ids the user has released become holes under General; under
+/// ReserveIds they are free at once, or they would be written straight back into the list they were removed from.
+fn implicit_reserves(input: &ScaleInput<'_>, record: &Record) -> IdSet {
+    let before = if input.record.is_some() {
+        &record.reserved
+    } else {
+        input.acknowledged
+    };
+    let kept = record.implicit.difference(input.reserved);
+    match input.strategy {
+        Strategy::General => kept.union(&before.difference(input.reserved)),
+        Strategy::ReserveIds => kept,
+    }
+}
+
+fn grow(input: &ScaleInput<'_>, pool: &IdSet, implicit: &IdSet) -> IdSet {
+    let held: IdSet = input
+        .servers
+        .iter()
+        .filter(|server| server.stage() == Some(&Stage::PreparingDelete))
+        .map(|server| server.id)
+        .collect();
+    let mut taken = pool.union(input.reserved).union(&held);
+    if input.strategy == Strategy::ReserveIds {
+        // Given up but not yet written to the spec: promised not to be used again.
+        taken = taken.union(implicit);
+    }
+    pool.union(&taken.lowest_free(input.replicas - pool.len()))
+}
+
+/// The desired ids after a scale-in, and the allocated servers that kept it from going all the way.
+fn shrink(input: &ScaleInput<'_>, pool: &IdSet, current: &IdSet) -> (IdSet, IdSet) {
+    let kept: IdSet = input
+        .servers
+        .iter()
+        .filter(|server| input.protect_allocated && server.standing.allocated)
+        .map(|server| server.id)
+        .collect();
+    let chosen = victims::choose(pool, current, &kept, input.servers, pool.len() - input.replicas);
+    let desired = pool.difference(&chosen);
+    let blocked = if desired.len() > input.replicas {
+        desired.clone()
+    } else {
+        IdSet::new()
+    };
+    (desired, blocked)
+}
+
+/// Allocated servers on ids the user has reserved: protected ones stay until they are free, outside the plan.
+fn reserved_but_allocated(input: &ScaleInput<'_>) -> IdSet {
+    let stays = |server: &&Server| {
+        input.protect_allocated
+            && server.is_live()
+            && server.standing.allocated
+            && input.reserved.contains(server.id)
+    };
+    input
+        .servers
+        .iter()
+        .filter(stays)
+        .map(|server| server.id)
+        .collect()
+}
+
+fn deletions(input: &ScaleInput<'_>, record: &Record, desired: &IdSet, protected: &IdSet) -> Vec<Deletion> {
+    let mut wanted: Vec<(u8, Deletion)> = Vec::new();
+    for server in input.servers {
+        let Some(pod) = &server.pod else { continue };
+        let wanted_back = desired.contains(server.id);
+        let (urgency, reason) = match &pod.stage {
+            // Done, or in the hands of a lifecycle hook.
+            Stage::Terminating | Stage::PreparingDelete => continue,
+            // A claim is final for this Pod, whoever wrote it and whatever was decided since.
+            Stage::Claimed(reason) => (0, reason.as_str()),
+            Stage::Ended if wanted_back => (2, claim_reason::REPLACED),
+            Stage::Live if wanted_back || protected.contains(server.id) => continue,
+            Stage::Ended | Stage::Live if server.standing.is_kill() => (2, claim_reason::KILL),
+            Stage::Ended | Stage::Live => (2, claim_reason::SCALE_IN),
+        };
+        // Those already named keep their place, or the record would change back and forth.
+        let urgency = if urgency == 2 && record.names(server.id, &pod.uid) {
+            1
+        } else {
+            urgency
+        };
+        let deletion = Deletion {
+            id: server.id,
+            pod_uid: pod.uid.clone(),
+            reason: reason.to_owned(),
+        };
+        wanted.push((urgency, deletion));
+    }
+    wanted.sort_by_key(|(urgency, _)| *urgency);
+    wanted.truncate(MAX_DELETING);
+    let mut deletions: Vec<Deletion> = wanted.into_iter().map(|(_, deletion)| deletion).collect();
+    deletions.sort_by_key(|deletion| deletion.id);
+    deletions
+}
+
+/// The ids to create now: desired, without a Pod of any kind, lowest first, at most `limit`.
+///
+/// `occupied` are ids whose Pod name is taken: by our own Pods in any stage, by foreign ones, or by creations whose
+/// result the watch has not shown yet.
+pub fn creations(desired: &IdSet, occupied: &IdSet, limit: u64) -> Vec<Id> {
+    desired.difference(occupied).lowest(limit).iter().collect()
+}
