@@ -1,0 +1,156 @@
+//! Metrics of this controller. No label takes an object's name or a value a user can choose freely.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use api_types::{ops_state, state::GameServerState};
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+
+use crate::views::GameServerView;
+
+const BY_STATE: &str = "gamekeeper_gs_by_state";
+const BY_OPS_STATE: &str = "gamekeeper_gs_by_ops_state";
+const CREATED: &str = "gamekeeper_gs_created_total";
+const DELETED: &str = "gamekeeper_gs_deleted_total";
+const READY_SECONDS: &str = "gamekeeper_gs_ready_to_status_seconds";
+
+/// Label value of a game server without a status.
+const NO_STATE: &str = "None";
+/// Label value of an opsState that is a user's own word.
+const OTHER: &str = "Other";
+const OPS_STATES: [&str; 5] = [
+    ops_state::NONE,
+    ops_state::ALLOCATED,
+    ops_state::MAINTAINING,
+    ops_state::WAIT_TO_BE_DELETED,
+    ops_state::KILL,
+];
+
+/// Why a GameServer was deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deletion {
+    /// Its Pod is gone and its set no longer wants it.
+    Retired,
+    /// It belonged to an earlier Pod of the same name.
+    Replaced,
+}
+
+/// Registers the descriptions; call once, after the recorder is installed.
+pub fn describe() {
+    describe_gauge!(
+        BY_STATE,
+        "Game servers by status.currentState; None before the first status"
+    );
+    describe_gauge!(
+        BY_OPS_STATE,
+        "Game servers by spec.opsState; a set's own words count as Other"
+    );
+    describe_counter!(CREATED, "GameServers created");
+    describe_counter!(DELETED, "GameServers deleted, by reason");
+    describe_histogram!(
+        READY_SECONDS,
+        metrics::Unit::Seconds,
+        "From seeing a Pod become ready to the API server's answer to the status that says so"
+    );
+}
+
+/// Game servers by state and by opsState.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    by_state: BTreeMap<&'static str, u32>,
+    by_ops_state: BTreeMap<&'static str, u32>,
+}
+
+impl Census {
+    /// A count in which every value that can occur is there, so that a gauge falls back to 0.
+    pub fn new() -> Self {
+        let states = GameServerState::ALL.into_iter().map(GameServerState::as_str);
+        Self {
+            by_state: states.chain([NO_STATE]).map(|state| (state, 0)).collect(),
+            by_ops_state: OPS_STATES
+                .into_iter()
+                .chain([OTHER])
+                .map(|ops_state| (ops_state, 0))
+                .collect(),
+        }
+    }
+
+    /// Counts one game server.
+    pub fn count(&mut self, game_server: &GameServerView) {
+        let state = game_server
+            .status
+            .current_state
+            .map_or(NO_STATE, GameServerState::as_str);
+        *self.by_state.entry(state).or_default() += 1;
+        *self.by_ops_state.entry(known_ops_state(game_server)).or_default() += 1;
+    }
+
+    /// Sets the gauges.
+    pub fn publish(&self) {
+        for (state, count) in &self.by_state {
+            gauge!(BY_STATE, "state" => *state).set(*count);
+        }
+        for (ops_state, count) in &self.by_ops_state {
+            gauge!(BY_OPS_STATE, "ops_state" => *ops_state).set(*count);
+        }
+    }
+}
+
+/// Counts a created GameServer.
+pub fn created() {
+    counter!(CREATED).increment(1);
+}
+
+/// Counts a deleted GameServer.
+pub fn deleted(why: Deletion) {
+    let reason = match why {
+        Deletion::Retired => "retired",
+        Deletion::Replaced => "replaced",
+    };
+    counter!(DELETED, "reason" => reason).increment(1);
+}
+
+/// Records how long a ready Pod took to become a status.
+pub fn ready_after(elapsed: Duration) {
+    histogram!(READY_SECONDS).record(elapsed.as_secs_f64());
+}
+
+/// The opsState as a label value: a user may write any word, so unknown ones share a value.
+fn known_ops_state(game_server: &GameServerView) -> &'static str {
+    let shown = ops_state::normalise(game_server.ops_state.as_deref());
+    OPS_STATES
+        .into_iter()
+        .find(|known| *known == shown)
+        .unwrap_or(OTHER)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fixture::game_server;
+
+    #[test]
+    fn labels_are_bounded_whatever_users_write() {
+        let mut census = Census::new();
+        let bounds = (census.by_state.len(), census.by_ops_state.len());
+        for ops_state in ["Allocated", "", "Draining", "Parked"] {
+            census.count(
+                &game_server()
+                    .edit(|it| it["spec"]["opsState"] = json!(ops_state))
+                    .view(),
+            );
+        }
+        census.count(
+            &game_server()
+                .edit(|it| it["status"] = json!({"currentState": "Dancing"}))
+                .view(),
+        );
+        assert_eq!((census.by_state.len(), census.by_ops_state.len()), bounds);
+        assert_eq!(
+            (census.by_ops_state["None"], census.by_ops_state["Other"]),
+            (2, 2)
+        );
+        assert_eq!(census.by_state["None"], 5);
+    }
+}

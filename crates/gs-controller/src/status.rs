@@ -1,0 +1,166 @@
+//! This controller's part of a GameServer's status (pure).
+//!
+//! The part is written whole, by server-side apply under this controller's own field manager: a field that vanished
+//! from the Pod vanishes from the status, and conditions of other writers stay untouched.
+
+use std::time::Duration;
+
+use api_types::{keys, state::GameServerState};
+use serde_json::{Value, json};
+
+use crate::{
+    conditions::{self, Claim, Condition},
+    fingerprint,
+    views::{GameServerView, PodView, StoredStatus},
+};
+
+/// The state every server is meant to be in.
+const DESIRED_STATE: &str = "Ready";
+
+/// How long a difference may wait to be written, so that the next one can go with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// For the first status of a starting server. A Pod that becomes Ready within it costs one status write, not two.
+    pub birth: Duration,
+    /// For details of a server whose state stays Creating or Deleting: each kubelet writes three to five of them on
+    /// the way up and again on the way down.
+    pub details: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            birth: Duration::from_millis(150),
+            details: Duration::from_secs(3),
+        }
+    }
+}
+
+/// What the status should say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Desired {
+    /// `currentState`.
+    pub state: GameServerState,
+    /// `updatePriority`, always a string.
+    pub update_priority: String,
+    /// `deletionPriority`, always a string.
+    pub deletion_priority: String,
+    /// Fingerprint of `podStatus`.
+    pub pod_fingerprint: u64,
+    /// `PodNormal` and `PersistentVolumeNormal`.
+    pub conditions: [Condition; 2],
+}
+
+/// A Warning event to publish with a status write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// The condition's reason.
+    pub reason: String,
+    /// The condition's message.
+    pub message: String,
+}
+
+/// Computes the status of `game_server` from its Pod and the Pod's volume claims. `now` is RFC 3339.
+pub fn desired(pod: &PodView, game_server: &GameServerView, claims: &[Claim], now: &str) -> Desired {
+    let previous = &game_server.status.conditions;
+    Desired {
+        state: pod.state(),
+        update_priority: game_server.update_priority.clone(),
+        deletion_priority: game_server.deletion_priority.clone(),
+        pod_fingerprint: pod.status_fingerprint,
+        conditions: [
+            conditions::pod_normal(pod).into_condition(keys::condition::POD_NORMAL, previous, now),
+            conditions::persistent_volume_normal(claims).into_condition(
+                keys::condition::PERSISTENT_VOLUME_NORMAL,
+                previous,
+                now,
+            ),
+        ],
+    }
+}
+
+impl Desired {
+    /// Whether `stored` already says this.
+    pub fn is_stored(&self, stored: &StoredStatus) -> bool {
+        stored.desired_state == DESIRED_STATE
+            && stored.current_state == Some(self.state)
+            && stored.update_priority == self.update_priority
+            && stored.deletion_priority == self.deletion_priority
+            && stored.pod_fingerprint == self.pod_fingerprint
+            && self
+                .conditions
+                .iter()
+                .all(|condition| stored.conditions.contains(condition))
+    }
+
+    /// How long writing this may wait.
+    ///
+    /// Anything an allocator or a person would act on is written at once: any state but Creating, priorities, a change
+    /// of state. What may wait is a starting server's first status and the details of a server that starts or ends.
+    pub fn may_wait(&self, stored: &StoredStatus, patience: &Patience) -> Duration {
+        use GameServerState::{Creating, Deleting, NotReady};
+        let priorities_shown = stored.current_state.is_none()
+            || (stored.update_priority == self.update_priority
+                && stored.deletion_priority == self.deletion_priority);
+        match (stored.current_state, self.state) {
+            _ if !priorities_shown => Duration::ZERO,
+            (Some(Creating), Creating) | (Some(Deleting), Deleting) => patience.details,
+            (_, Creating) | (None | Some(Creating), NotReady) => patience.birth,
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// Whether it says that the server is ready.
+    pub fn is_ready(&self) -> bool {
+        self.state == GameServerState::Ready
+    }
+
+    /// The body of the server-side apply. `pod_status` is the Pod's status, whole.
+    pub fn body(&self, pod_status: Value, now: &str) -> Value {
+        json!({
+            "status": {
+                "desiredState": DESIRED_STATE,
+                "currentState": self.state.as_str(),
+                "updatePriority": self.update_priority,
+                "deletionPriority": self.deletion_priority,
+                "podStatus": fingerprint::without_nulls(pod_status),
+                "lastTransitionTime": now,
+                "conditions": self.conditions,
+            },
+        })
+    }
+
+    /// The events that go with writing this over `stored`: one for each condition that is newly `False`, or `False`
+    /// for another reason.
+    ///
+    /// Left out is what every server goes through: containers that are not ready while it starts, and whatever its
+    /// containers say while it is being deleted. OKG warns there too; that is an event (a request, an object in etcd)
+    /// for each server born and each server deleted, and hides the warnings that matter.
+    pub fn warnings(&self, stored: &StoredStatus) -> Vec<Warning> {
+        let is_news = |condition: &&Condition| {
+            let before = stored
+                .conditions
+                .iter()
+                .find(|before| before.type_ == condition.type_);
+            let was_well = before.is_some_and(Condition::is_true);
+            let merely_starting = condition.type_ == keys::condition::POD_NORMAL
+                && conditions::is_merely_starting(&condition.reason)
+                && (self.state == GameServerState::Creating || !was_well);
+            !condition.is_true()
+                && before.is_none_or(|before| !before.says_the_same(condition))
+                && self.state != GameServerState::Deleting
+                && !merely_starting
+        };
+        self.conditions
+            .iter()
+            .filter(is_news)
+            .map(|condition| Warning {
+                reason: condition.reason.clone(),
+                message: condition.message.clone(),
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;
