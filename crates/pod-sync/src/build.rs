@@ -24,8 +24,11 @@ pub fn build_body(patch: &PodPatch) -> (PatchKind, Value) {
     if patch.images.is_empty() {
         return (PatchKind::Merge, Value::Object(body));
     }
-    let containers: Vec<Value> =
-        patch.images.iter().map(|(name, image)| json!({ "name": name, "image": image })).collect();
+    let containers: Vec<Value> = patch
+        .images
+        .iter()
+        .map(|(name, image)| json!({ "name": name, "image": image }))
+        .collect();
     body.insert("spec".to_owned(), json!({ "containers": containers }));
     (PatchKind::Strategic, Value::Object(body))
 }

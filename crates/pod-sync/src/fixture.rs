@@ -98,7 +98,10 @@ pub(crate) fn synced_pod() -> GamePod {
         .ready()
         .label("game.kruise.io/gs-state", "Ready")
         .annotation("game.kruise.io/synced-generation", "1")
-        .annotation("game.kruise.io/synced-from", r#"{"podUID":"pod-uid","resourceVersion":"10"}"#)
+        .annotation(
+            "game.kruise.io/synced-from",
+            r#"{"podUID":"pod-uid","resourceVersion":"10"}"#,
+        )
 }
 
 impl GamePod {

@@ -39,7 +39,10 @@ fn merge(
 /// cache is believed: the worst that follows is a refused patch.
 pub fn is_ahead(ours: &PodView, cached: &PodView) -> bool {
     ours.metadata.uid == cached.metadata.uid
-        && match (version(&ours.metadata.resource_version), version(&cached.metadata.resource_version)) {
+        && match (
+            version(&ours.metadata.resource_version),
+            version(&cached.metadata.resource_version),
+        ) {
             (Some(ours), Some(cached)) => ours > cached,
             _ => false,
         }

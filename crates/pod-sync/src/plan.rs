@@ -114,24 +114,47 @@ impl PodPatch {
     }
 
     fn note(&mut self, subject: Subject, old: &str, new: &str) {
-        self.changes.push(Change { subject, old: old.to_owned(), new: new.to_owned() });
+        self.changes.push(Change {
+            subject,
+            old: old.to_owned(),
+            new: new.to_owned(),
+        });
     }
 
-    /// The part that is left when the API server refused the whole: labels of fixed form, which it cannot refuse, without
-    /// annotations and images, which users can make too large or malformed. `None` when nothing is left.
-    pub fn essential(&self) -> Option<Self> {
-        let labels: BTreeMap<_, _> = self
+    /// What may still be written when the API server refused the whole, in the order to try: everything but the images; then
+    /// the labels of fixed form alone, which it cannot refuse. What users write elsewhere must not keep opsState from its Pod.
+    pub fn reduced(&self) -> Vec<Self> {
+        let mut without_images = Self {
+            images: BTreeMap::new(),
+            ..self.clone()
+        };
+        without_images
+            .changes
+            .retain(|change| change.subject != Subject::Image);
+        // The Pod does not show this generation, so it must not say so.
+        without_images
+            .annotations
+            .remove(keys::annotation::SYNCED_GENERATION);
+
+        let mut labels_only = without_images.clone();
+        let times = [
+            keys::annotation::OPS_STATE_LAST_CHANGED,
+            keys::annotation::STATE_LAST_CHANGED,
+        ];
+        labels_only
             .labels
-            .iter()
-            .filter(|(key, _)| FIXED_LABELS.contains(&key.as_str()))
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect();
-        let changes = self.changes.iter().filter(|change| change.subject <= Subject::Network).cloned().collect();
-        let annotations = [keys::annotation::OPS_STATE_LAST_CHANGED, keys::annotation::STATE_LAST_CHANGED]
-            .iter()
-            .filter_map(|key| Some(((*key).to_owned(), self.annotations.get(*key)?.clone())))
-            .collect();
-        (!labels.is_empty()).then(|| Self { labels, annotations, images: BTreeMap::new(), changes, ..self.clone() })
+            .retain(|key, _| FIXED_LABELS.contains(&key.as_str()));
+        labels_only
+            .annotations
+            .retain(|key, _| times.contains(&key.as_str()));
+        labels_only
+            .changes
+            .retain(|change| change.subject <= Subject::Network);
+
+        let mut reduced = vec![without_images, labels_only];
+        reduced.dedup();
+        reduced.retain(|patch| patch != self && !patch.changes.is_empty());
+        reduced
     }
 }
 
@@ -176,7 +199,11 @@ pub fn is_behind(server: &GameServerView, pod: &PodView) -> bool {
 }
 
 fn plan_state(patch: &mut PodPatch, pod: &PodView, state: GameServerState, now: Timestamp) {
-    let old = pod.metadata.labels.get(keys::label::GS_STATE).map_or("", String::as_str);
+    let old = pod
+        .metadata
+        .labels
+        .get(keys::label::GS_STATE)
+        .map_or("", String::as_str);
     if old == state.as_str() {
         return;
     }
@@ -196,20 +223,29 @@ fn plan_updating_containers(
     template: Option<&TemplateImages>,
     server: Option<&GameServerView>,
 ) {
-    let shown = pod.metadata.annotations.get(keys::annotation::GS_UPDATING_CONTAINERS);
+    let shown = pod
+        .metadata
+        .annotations
+        .get(keys::annotation::GS_UPDATING_CONTAINERS);
     match state {
         GameServerState::Updating => {}
         GameServerState::PreUpdate => {
             let Some(template) = template else { return };
             let names = spec::outdated_containers(pod, template, server);
             if shown != Some(&names) {
-                patch.note(Subject::UpdatingContainers, shown.map_or("", String::as_str), &names);
+                patch.note(
+                    Subject::UpdatingContainers,
+                    shown.map_or("", String::as_str),
+                    &names,
+                );
                 patch.set_annotation(keys::annotation::GS_UPDATING_CONTAINERS, names);
             }
         }
         _ => {
             if let Some(shown) = shown {
-                patch.annotations.insert(keys::annotation::GS_UPDATING_CONTAINERS.to_owned(), None);
+                patch
+                    .annotations
+                    .insert(keys::annotation::GS_UPDATING_CONTAINERS.to_owned(), None);
                 patch.note(Subject::UpdatingContainers, shown, "");
             }
         }

@@ -69,14 +69,18 @@ impl SyncRecord {
 }
 
 fn gs_sync_keys<'a>(keys: impl Iterator<Item = &'a String>) -> BTreeSet<String> {
-    keys.filter(|key| key.starts_with(keys::GS_SYNC_PREFIX)).cloned().collect()
+    keys.filter(|key| key.starts_with(keys::GS_SYNC_PREFIX))
+        .cloned()
+        .collect()
 }
 
 /// Whether the Pod already shows a newer GameServer than `server`, so that writing from `server` would take it back.
 pub fn shows_newer(pod: &PodView, server: &GameServerView, record: &SyncRecord) -> bool {
     if record.pod_uid == pod.metadata.uid
-        && let (Some(shown), Some(held)) =
-            (version(&record.resource_version), version(&server.metadata.resource_version))
+        && let (Some(shown), Some(held)) = (
+            version(&record.resource_version),
+            version(&server.metadata.resource_version),
+        )
     {
         return held < shown;
     }
@@ -88,7 +92,11 @@ pub fn shows_newer(pod: &PodView, server: &GameServerView, record: &SyncRecord) 
 
 /// The GameServer generation that the Pod says it shows.
 pub fn synced_generation(pod: &PodView) -> Option<i64> {
-    pod.metadata.annotations.get(keys::annotation::SYNCED_GENERATION)?.parse().ok()
+    pod.metadata
+        .annotations
+        .get(keys::annotation::SYNCED_GENERATION)?
+        .parse()
+        .ok()
 }
 
 /// Resource versions of one resource in one cluster grow with every write; the API server's storage has them as integers.

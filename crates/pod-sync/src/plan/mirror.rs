@@ -10,10 +10,20 @@ use api_types::{
 use super::{PodPatch, Subject};
 use crate::{label::is_label_value, record::SyncRecord};
 
-pub(super) fn plan_gs_sync(patch: &mut PodPatch, server: &GameServerView, pod: &PodView, record: &SyncRecord) {
+pub(super) fn plan_gs_sync(
+    patch: &mut PodPatch,
+    server: &GameServerView,
+    pod: &PodView,
+    record: &SyncRecord,
+) {
     let (wanted, shown) = (&server.metadata, &pod.metadata);
     let labels = differences(&wanted.labels, &shown.labels, &record.labels, is_label_value);
-    let annotations = differences(&wanted.annotations, &shown.annotations, &record.annotations, |_| true);
+    let annotations = differences(
+        &wanted.annotations,
+        &shown.annotations,
+        &record.annotations,
+        |_| true,
+    );
     for (key, value) in labels.iter().chain(&annotations) {
         patch.note(Subject::GsSync, key, value.as_deref().unwrap_or_default());
     }
@@ -31,12 +41,16 @@ fn differences(
 ) -> BTreeMap<String, Option<String>> {
     let set = wanted
         .iter()
-        .filter(|(key, value)| key.starts_with(GS_SYNC_PREFIX) && shown.get(*key) != Some(*value) && writable(value))
+        .filter(|(key, value)| {
+            key.starts_with(GS_SYNC_PREFIX) && shown.get(*key) != Some(*value) && writable(value)
+        })
         .map(|(key, value)| (key.clone(), Some(value.clone())));
     let removed = recorded
         .iter()
         // The record is an annotation that others could edit: it never reaches beyond the prefix.
-        .filter(|key| key.starts_with(GS_SYNC_PREFIX) && !wanted.contains_key(*key) && shown.contains_key(*key))
+        .filter(|key| {
+            key.starts_with(GS_SYNC_PREFIX) && !wanted.contains_key(*key) && shown.contains_key(*key)
+        })
         .map(|key| (key.clone(), None));
     set.chain(removed).collect()
 }

@@ -24,7 +24,9 @@ pub struct InvalidValue {
 
 /// The values of `server` that cannot be written to a label.
 pub fn invalid_values(server: &GameServerView) -> Vec<InvalidValue> {
-    let spec = spec_labels(server).into_iter().map(|label| (label.field.to_owned(), label.value));
+    let spec = spec_labels(server)
+        .into_iter()
+        .map(|label| (label.field.to_owned(), label.value));
     let synced = server
         .metadata
         .labels
@@ -76,7 +78,10 @@ fn spec_labels(server: &GameServerView) -> [SpecLabel; 4] {
 
 /// An absent or empty priority is 0, which is what every reader of the label takes it for.
 fn priority(value: Option<&IntOrString>) -> String {
-    value.map(IntOrString::to_label_string).filter(|label| !label.is_empty()).unwrap_or_else(|| "0".to_owned())
+    value
+        .map(IntOrString::to_label_string)
+        .filter(|label| !label.is_empty())
+        .unwrap_or_else(|| "0".to_owned())
 }
 
 pub(super) fn plan_labels(patch: &mut PodPatch, server: &GameServerView, pod: &PodView, now: Timestamp) {
@@ -96,14 +101,24 @@ pub(super) fn plan_labels(patch: &mut PodPatch, server: &GameServerView, pod: &P
 /// The images this one server overrides; an empty image is no override. A container named twice has its last image: both
 /// in turn would be a patch without end.
 fn overrides(server: &GameServerView) -> BTreeMap<&str, &str> {
-    let image = |container: &'_ GameServerContainer| container.image.as_ref().is_some_and(|image| !image.is_empty());
+    let image =
+        |container: &'_ GameServerContainer| container.image.as_ref().is_some_and(|image| !image.is_empty());
     let named = server.spec.containers.iter().filter(|container| image(container));
-    named.map(|container| (container.name.as_str(), container.image.as_deref().unwrap_or_default())).collect()
+    named
+        .map(|container| {
+            (
+                container.name.as_str(),
+                container.image.as_deref().unwrap_or_default(),
+            )
+        })
+        .collect()
 }
 
 pub(super) fn plan_images(patch: &mut PodPatch, server: &GameServerView, pod: &PodView) {
     for (name, image) in overrides(server) {
-        let Some(container) = pod.containers.iter().find(|container| container.name == name) else { continue };
+        let Some(container) = pod.containers.iter().find(|container| container.name == name) else {
+            continue;
+        };
         if container.image != image {
             patch.images.insert(name.to_owned(), image.to_owned());
             patch.note(Subject::Image, &container.image, image);
@@ -123,7 +138,11 @@ pub(super) fn outdated_containers(
         .containers
         .iter()
         .filter(|container| !overridden.contains_key(container.name.as_str()))
-        .filter(|container| template.get(&container.name).is_some_and(|image| *image != container.image))
+        .filter(|container| {
+            template
+                .get(&container.name)
+                .is_some_and(|image| *image != container.image)
+        })
         .map(|container| container.name.as_str())
         .collect();
     names.join(",")

@@ -12,7 +12,14 @@ use crate::fixture::{NOW_TEXT, now, pod, server, synced_pod};
 const RECORD: &str = "game.kruise.io/synced-from";
 
 fn planned(server: &GameServerView, pod: &PodView) -> Option<PodPatch> {
-    plan(&Observed { server: Some(server), pod, template: None }, now())
+    plan(
+        &Observed {
+            server: Some(server),
+            pod,
+            template: None,
+        },
+        now(),
+    )
 }
 
 /// `key=value` or `key-` for each label and annotation of the patch, what pod-sync remembers left out.
@@ -25,7 +32,9 @@ fn written(patch: &Option<PodPatch>) -> Vec<String> {
         .filter(|(key, _)| !key.starts_with("game.kruise.io/synced-"))
         .map(|(key, value)| {
             let key = key.trim_start_matches("game.kruise.io/");
-            value.as_ref().map_or_else(|| format!("{key}-"), |value| format!("{key}={value}"))
+            value
+                .as_ref()
+                .map_or_else(|| format!("{key}-"), |value| format!("{key}={value}"))
         })
         .collect()
 }
@@ -40,17 +49,36 @@ fn plan_of_a_pod_born_right_waits_until_it_is_ready() {
     assert_eq!(planned(&server().view(), &pod().view()), None);
 
     let patch = planned(&server().view(), &pod().ready().view());
-    assert_eq!(written(&patch), ["gs-state=Ready", &format!("state-last-changed-time={NOW_TEXT}")]);
+    assert_eq!(
+        written(&patch),
+        ["gs-state=Ready", &format!("state-last-changed-time={NOW_TEXT}")]
+    );
     let patch = patch.unwrap();
-    assert_eq!(patch.annotations["game.kruise.io/synced-generation"].as_deref(), Some("1"));
-    assert_eq!(patch.annotations[RECORD].as_deref(), Some(r#"{"podUID":"pod-uid","resourceVersion":"10"}"#));
-    assert_eq!((patch.uid.as_str(), patch.resource_version.as_str()), ("pod-uid", "100"));
+    assert_eq!(
+        patch.annotations["game.kruise.io/synced-generation"].as_deref(),
+        Some("1")
+    );
+    assert_eq!(
+        patch.annotations[RECORD].as_deref(),
+        Some(r#"{"podUID":"pod-uid","resourceVersion":"10"}"#)
+    );
+    assert_eq!(
+        (patch.uid.as_str(), patch.resource_version.as_str()),
+        ("pod-uid", "100")
+    );
 }
 
 #[test]
 fn plan_writes_each_field_of_the_spec() {
     let cases = [
-        ("opsState", json!("Allocated"), vec!["gs-opsState=Allocated", "opsState-last-changed-time=2026-05-04T03:02:01Z"]),
+        (
+            "opsState",
+            json!("Allocated"),
+            vec![
+                "gs-opsState=Allocated",
+                "opsState-last-changed-time=2026-05-04T03:02:01Z",
+            ],
+        ),
         ("updatePriority", json!(7), vec!["gs-update-priority=7"]),
         ("updatePriority", json!("8"), vec!["gs-update-priority=8"]),
         ("deletionPriority", json!(-3), vec![]),
@@ -59,7 +87,11 @@ fn plan_writes_each_field_of_the_spec() {
     ];
     for (field, value, expected) in cases {
         let server = server().spec(field, value.clone()).version(2, 20);
-        assert_eq!(written(&planned(&server.view(), &synced_pod().view())), expected, "{field}: {value}");
+        assert_eq!(
+            written(&planned(&server.view(), &synced_pod().view())),
+            expected,
+            "{field}: {value}"
+        );
     }
 }
 
@@ -73,20 +105,34 @@ fn plan_takes_absent_and_empty_values_for_their_defaults() {
         ("deletionPriority", json!(null)),
         ("networkDisabled", json!(null)),
     ] {
-        assert_eq!(planned(&server().spec(field, value).view(), &synced_pod().view()), None, "{field}");
+        assert_eq!(
+            planned(&server().spec(field, value).view(), &synced_pod().view()),
+            None,
+            "{field}"
+        );
     }
-    let patch = planned(&server().view(), &synced_pod().label("game.kruise.io/gs-opsState", "Kill").view());
+    let patch = planned(
+        &server().view(),
+        &synced_pod().label("game.kruise.io/gs-opsState", "Kill").view(),
+    );
     assert_eq!(written(&patch)[0], "gs-opsState=None");
 }
 
 #[test]
 fn plan_leaves_out_only_the_value_no_label_can_hold() {
-    let server = server().spec("opsState", json!("in game!")).spec("updatePriority", json!(5)).version(2, 20).view();
+    let server = server()
+        .spec("opsState", json!("in game!"))
+        .spec("updatePriority", json!(5))
+        .version(2, 20)
+        .view();
     let patch = planned(&server, &synced_pod().view());
     assert_eq!(written(&patch), ["gs-update-priority=5"]);
     assert_eq!(
         invalid_values(&server),
-        [InvalidValue { field: "spec.opsState".into(), value: "in game!".into() }]
+        [InvalidValue {
+            field: "spec.opsState".into(),
+            value: "in game!".into()
+        }]
     );
 }
 
@@ -94,8 +140,21 @@ fn plan_leaves_out_only_the_value_no_label_can_hold() {
 fn plan_of_an_invalid_value_alone_moves_the_generation_once() {
     let server = server().spec("opsState", json!("in game!")).version(2, 20).view();
     let patch = planned(&server, &synced_pod().view()).unwrap();
-    assert_eq!(patch.changes.iter().map(|change| change.subject).collect::<Vec<_>>(), [Subject::Bookkeeping]);
-    assert_eq!(planned(&server, &crate::overlay::patched(&synced_pod().view(), &patch, "101")), None);
+    assert_eq!(
+        patch
+            .changes
+            .iter()
+            .map(|change| change.subject)
+            .collect::<Vec<_>>(),
+        [Subject::Bookkeeping]
+    );
+    assert_eq!(
+        planned(
+            &server,
+            &crate::overlay::patched(&synced_pod().view(), &patch, "101")
+        ),
+        None
+    );
 }
 
 #[test]
@@ -103,55 +162,101 @@ fn plan_follows_the_state_of_the_pod() {
     let cases = [
         (synced_pod().status(json!({"phase": "Failed"})), "Crash"),
         (synced_pod().status(json!({"phase": "Running"})), "NotReady"),
-        (synced_pod().label("lifecycle.apps.kruise.io/state", "PreparingDelete"), "PreDelete"),
-        (synced_pod().metadata("deletionTimestamp", json!("2026-05-04T03:02:00Z")), "Deleting"),
+        (
+            synced_pod().label("lifecycle.apps.kruise.io/state", "PreparingDelete"),
+            "PreDelete",
+        ),
+        (
+            synced_pod().metadata("deletionTimestamp", json!("2026-05-04T03:02:00Z")),
+            "Deleting",
+        ),
     ];
     for (pod, state) in cases {
-        let expected = [format!("gs-state={state}"), format!("state-last-changed-time={NOW_TEXT}")];
+        let expected = [
+            format!("gs-state={state}"),
+            format!("state-last-changed-time={NOW_TEXT}"),
+        ];
         assert_eq!(written(&planned(&server().view(), &pod.view())), expected);
         let shown = pod.label("game.kruise.io/gs-state", state);
-        assert_eq!(planned(&server().view(), &shown.view()), None, "{state} is written once");
+        assert_eq!(
+            planned(&server().view(), &shown.view()),
+            None,
+            "{state} is written once"
+        );
     }
 }
 
 #[test]
 fn plan_dates_a_state_only_when_there_was_one_before() {
     let bare = synced_pod().label("game.kruise.io/gs-state", "");
-    assert_eq!(written(&planned(&server().view(), &bare.view())), ["gs-state=Ready"]);
+    assert_eq!(
+        written(&planned(&server().view(), &bare.view())),
+        ["gs-state=Ready"]
+    );
 }
 
 #[test]
 fn plan_shows_the_state_of_a_pod_without_gameserver() {
     let pod = pod().ready().view();
-    let patch = plan(&Observed { server: None, pod: &pod, template: None }, now());
+    let patch = plan(
+        &Observed {
+            server: None,
+            pod: &pod,
+            template: None,
+        },
+        now(),
+    );
     assert_eq!(written(&patch)[0], "gs-state=Ready");
-    assert!(!patch.unwrap().annotations.contains_key("game.kruise.io/synced-generation"));
+    assert!(
+        !patch
+            .unwrap()
+            .annotations
+            .contains_key("game.kruise.io/synced-generation")
+    );
 }
 
 #[test]
 fn plan_ignores_the_cascade_gameserver_of_an_earlier_pod() {
-    let stale = server().spec("opsState", json!("Kill")).owner("Pod", "arena-0", "earlier-pod").view();
+    let stale = server()
+        .spec("opsState", json!("Kill"))
+        .owner("Pod", "arena-0", "earlier-pod")
+        .view();
     assert_eq!(planned(&stale, &synced_pod().view()), None);
     let own = server().spec("opsState", json!("Kill")).version(2, 20).view();
-    assert_eq!(written(&planned(&own, &synced_pod().view()))[0], "gs-opsState=Kill");
+    assert_eq!(
+        written(&planned(&own, &synced_pod().view()))[0],
+        "gs-opsState=Kill"
+    );
 }
 
 #[test]
 fn plan_applies_a_gameserver_of_the_set_to_whatever_pod_there_is() {
-    let surviving = server().spec("opsState", json!("Allocated")).owner("GameServerSet", "arena", "set-uid").version(4, 20);
-    assert_eq!(written(&planned(&surviving.view(), &pod().view()))[0], "gs-opsState=Allocated");
+    let surviving = server()
+        .spec("opsState", json!("Allocated"))
+        .owner("GameServerSet", "arena", "set-uid")
+        .version(4, 20);
+    assert_eq!(
+        written(&planned(&surviving.view(), &pod().view()))[0],
+        "gs-opsState=Allocated"
+    );
     let foreign = surviving.owner("GameServerSet", "another", "set-uid");
     assert_eq!(planned(&foreign.view(), &synced_pod().view()), None);
 }
 
 #[test]
 fn plan_sets_changes_and_removes_gs_sync_keys() {
-    let allocated = server().annotation("gs-sync/match-id", "m-1").label("gs-sync/map", "desert").version(1, 20);
+    let allocated = server()
+        .annotation("gs-sync/match-id", "m-1")
+        .label("gs-sync/map", "desert")
+        .version(1, 20);
     let patch = planned(&allocated.view(), &synced_pod().view());
     assert_eq!(written(&patch), ["gs-sync/map=desert", "gs-sync/match-id=m-1"]);
     let shown = crate::overlay::patched(&synced_pod().view(), &patch.unwrap(), "101");
 
-    let next = server().annotation("gs-sync/match-id", "m-2").label("gs-sync/map", "desert").version(1, 21);
+    let next = server()
+        .annotation("gs-sync/match-id", "m-2")
+        .label("gs-sync/map", "desert")
+        .version(1, 21);
     let patch = planned(&next.view(), &shown);
     assert_eq!(written(&patch), ["gs-sync/match-id=m-2"]);
     let shown = crate::overlay::patched(&shown, &patch.unwrap(), "102");
@@ -172,11 +277,17 @@ fn plan_keeps_a_template_key_the_gameserver_never_had() {
 #[test]
 fn plan_removes_a_template_key_once_the_gameserver_had_it_and_lost_it() {
     let pod = synced_pod().label("gs-sync/delete-block", "true").view();
-    let had = server().label("gs-sync/delete-block", "false").version(1, 20).view();
+    let had = server()
+        .label("gs-sync/delete-block", "false")
+        .version(1, 20)
+        .view();
     let patch = planned(&had, &pod);
     assert_eq!(written(&patch), ["gs-sync/delete-block=false"]);
     let shown = crate::overlay::patched(&pod, &patch.unwrap(), "101");
-    assert_eq!(written(&planned(&server().version(1, 21).view(), &shown)), ["gs-sync/delete-block-"]);
+    assert_eq!(
+        written(&planned(&server().version(1, 21).view(), &shown)),
+        ["gs-sync/delete-block-"]
+    );
 }
 
 #[test]
@@ -187,7 +298,10 @@ fn plan_remembers_a_key_both_have_so_that_its_removal_is_seen() {
     assert!(patch.labels.is_empty());
     let shown = crate::overlay::patched(&pod, &patch, "101");
     assert_eq!(planned(&both, &shown), None);
-    assert_eq!(written(&planned(&server().version(1, 11).view(), &shown)), ["gs-sync/map-"]);
+    assert_eq!(
+        written(&planned(&server().version(1, 11).view(), &shown)),
+        ["gs-sync/map-"]
+    );
 }
 
 #[test]
@@ -197,7 +311,10 @@ fn plan_overrides_images_of_containers_the_pod_has() {
     ]);
     let server = server().spec("containers", containers).version(2, 20).view();
     let patch = planned(&server, &synced_pod().view()).unwrap();
-    assert_eq!(patch.images.into_iter().collect::<Vec<_>>(), [("game".to_owned(), "game:2".to_owned())]);
+    assert_eq!(
+        patch.images.into_iter().collect::<Vec<_>>(),
+        [("game".to_owned(), "game:2".to_owned())]
+    );
 }
 
 #[test]
@@ -205,28 +322,68 @@ fn plan_settles_on_one_image_of_a_container_named_twice() {
     let twice = json!([{"name": "game", "image": "game:2"}, {"name": "game", "image": "game:3"}]);
     let server = server().spec("containers", twice).version(2, 20).view();
     let patch = planned(&server, &synced_pod().view()).unwrap();
-    assert_eq!(planned(&server, &crate::overlay::patched(&synced_pod().view(), &patch, "101")), None);
+    assert_eq!(
+        planned(
+            &server,
+            &crate::overlay::patched(&synced_pod().view(), &patch, "101")
+        ),
+        None
+    );
 }
 
 #[test]
 fn plan_lists_containers_under_update_from_preupdate_until_it_is_over() {
-    let template = [("game".to_owned(), "game:2".to_owned()), ("log".to_owned(), "log:1".to_owned())].into();
-    let held = synced_pod().label("lifecycle.apps.kruise.io/state", "PreparingUpdate").view();
-    let observed = |pod: PodView| written(&plan(&Observed { server: Some(&server().view()), pod: &pod, template: Some(&template) }, now()));
+    let template = [
+        ("game".to_owned(), "game:2".to_owned()),
+        ("log".to_owned(), "log:1".to_owned()),
+    ]
+    .into();
+    let held = synced_pod()
+        .label("lifecycle.apps.kruise.io/state", "PreparingUpdate")
+        .view();
+    let observed = |pod: PodView| {
+        written(&plan(
+            &Observed {
+                server: Some(&server().view()),
+                pod: &pod,
+                template: Some(&template),
+            },
+            now(),
+        ))
+    };
     assert!(observed(held).contains(&"gs-updating-containers=game".to_owned()));
 
     let listed = synced_pod().annotation("game.kruise.io/gs-updating-containers", "game");
     let updating = listed.clone().label("lifecycle.apps.kruise.io/state", "Updating");
-    assert!(observed(updating.view()).iter().all(|entry| !entry.starts_with("gs-updating-containers")));
+    assert!(
+        observed(updating.view())
+            .iter()
+            .all(|entry| !entry.starts_with("gs-updating-containers"))
+    );
     assert_eq!(observed(listed.view()), ["gs-updating-containers-"]);
 }
 
 #[test]
 fn plan_leaves_an_overridden_container_out_of_the_update() {
-    let template = [("game".to_owned(), "game:2".to_owned()), ("log".to_owned(), "log:2".to_owned())].into();
-    let held = synced_pod().label("lifecycle.apps.kruise.io/state", "PreparingUpdate").view();
-    let pinned = server().spec("containers", json!([{"name": "game", "image": "game:1"}])).view();
-    let patch = plan(&Observed { server: Some(&pinned), pod: &held, template: Some(&template) }, now());
+    let template = [
+        ("game".to_owned(), "game:2".to_owned()),
+        ("log".to_owned(), "log:2".to_owned()),
+    ]
+    .into();
+    let held = synced_pod()
+        .label("lifecycle.apps.kruise.io/state", "PreparingUpdate")
+        .view();
+    let pinned = server()
+        .spec("containers", json!([{"name": "game", "image": "game:1"}]))
+        .view();
+    let patch = plan(
+        &Observed {
+            server: Some(&pinned),
+            pod: &held,
+            template: Some(&template),
+        },
+        now(),
+    );
     assert!(written(&patch).contains(&"gs-updating-containers=log".to_owned()));
 }
 
@@ -242,14 +399,20 @@ fn plan_refuses_a_gameserver_older_than_the_one_the_pod_shows() {
     // Its state is still told, straight from the Pod; nothing of the old GameServer goes with it.
     let crashed = shown.status(json!({"phase": "Failed"})).view();
     assert_eq!(written(&planned(&server().view(), &crashed))[0], "gs-state=Crash");
-    assert!(!planned(&server().view(), &crashed).unwrap().annotations.contains_key(RECORD));
+    assert!(
+        !planned(&server().view(), &crashed)
+            .unwrap()
+            .annotations
+            .contains_key(RECORD)
+    );
 }
 
 #[test]
 fn plan_refuses_older_metadata_of_the_same_generation() {
-    let shown = synced_pod()
-        .annotation("gs-sync/match-id", "m-2")
-        .annotation(RECORD, r#"{"podUID":"pod-uid","resourceVersion":"20","annotations":["gs-sync/match-id"]}"#);
+    let shown = synced_pod().annotation("gs-sync/match-id", "m-2").annotation(
+        RECORD,
+        r#"{"podUID":"pod-uid","resourceVersion":"20","annotations":["gs-sync/match-id"]}"#,
+    );
     let older = server().annotation("gs-sync/match-id", "m-1").version(1, 19);
     assert_eq!(planned(&older.view(), &shown.view()), None);
 }
@@ -261,7 +424,10 @@ fn plan_follows_a_gameserver_made_anew_whose_generations_start_again() {
         .annotation("game.kruise.io/synced-generation", "9")
         .annotation(RECORD, r#"{"podUID":"pod-uid","resourceVersion":"20"}"#);
     let anew = server().metadata("uid", json!("second-gs")).version(1, 30);
-    assert_eq!(written(&planned(&anew.view(), &shown.view()))[0], "gs-opsState=None");
+    assert_eq!(
+        written(&planned(&anew.view(), &shown.view()))[0],
+        "gs-opsState=None"
+    );
 }
 
 #[test]
@@ -270,38 +436,103 @@ fn plan_knows_no_order_between_clusters() {
     let restored = synced_pod()
         .label("game.kruise.io/gs-opsState", "Kill")
         .annotation(RECORD, r#"{"podUID":"elsewhere","resourceVersion":"999999"}"#);
-    assert_eq!(written(&planned(&server().view(), &restored.view()))[0], "gs-opsState=None");
+    assert_eq!(
+        written(&planned(&server().view(), &restored.view()))[0],
+        "gs-opsState=None"
+    );
 }
 
 #[test]
 fn plan_reads_the_birth_generation_only_for_a_gameserver_that_survived() {
-    let born = pod().label("game.kruise.io/gs-opsState", "Allocated").annotation("game.kruise.io/synced-generation", "5");
+    let born = pod()
+        .label("game.kruise.io/gs-opsState", "Allocated")
+        .annotation("game.kruise.io/synced-generation", "5");
     let survivor = server()
         .owner("GameServerSet", "arena", "set-uid")
         .metadata("creationTimestamp", json!("2026-05-01T00:00:00Z"));
-    assert_eq!(planned(&survivor.clone().version(4, 20).view(), &born.view()), None, "older than the birth");
-    assert_eq!(written(&planned(&survivor.version(6, 22).view(), &born.view()))[0], "gs-opsState=None");
-    assert_eq!(written(&planned(&server().view(), &born.view()))[0], "gs-opsState=None", "younger than the Pod");
+    assert_eq!(
+        planned(&survivor.clone().version(4, 20).view(), &born.view()),
+        None,
+        "older than the birth"
+    );
+    assert_eq!(
+        written(&planned(&survivor.version(6, 22).view(), &born.view()))[0],
+        "gs-opsState=None"
+    );
+    assert_eq!(
+        written(&planned(&server().view(), &born.view()))[0],
+        "gs-opsState=None",
+        "younger than the Pod"
+    );
 }
 
 #[test]
 fn plan_survives_a_record_that_cannot_be_read() {
     for record in ["", "{", "[]", r#"{"labels":7}"#] {
-        let pod = synced_pod().annotation(RECORD, record).label("gs-sync/x", "1").view();
-        assert_eq!(planned(&server().view(), &pod), None, "{record:?}: nothing to remove, nothing to say");
+        let pod = synced_pod()
+            .annotation(RECORD, record)
+            .label("gs-sync/x", "1")
+            .view();
+        assert_eq!(
+            planned(&server().view(), &pod),
+            None,
+            "{record:?}: nothing to remove, nothing to say"
+        );
     }
 }
 
 #[test]
-fn essential_keeps_the_labels_that_cannot_be_refused() {
+fn reduced_goes_without_images_then_with_fixed_labels_alone() {
     let server = server()
         .spec("opsState", json!("Allocated"))
         .spec("containers", json!([{"name": "game", "image": " bad"}]))
         .annotation("gs-sync/huge", "x")
         .version(2, 20);
-    let patch = planned(&server.view(), &synced_pod().view()).unwrap().essential().unwrap();
-    assert_eq!(patch.labels.keys().collect::<Vec<_>>(), ["game.kruise.io/gs-opsState"]);
-    assert_eq!(patch.annotations.keys().collect::<Vec<_>>(), ["game.kruise.io/opsState-last-changed-time"]);
-    assert!(patch.images.is_empty());
-    assert!(patch.changes.iter().all(|change| change.subject == Subject::OpsState));
+    let [without_images, labels_only]: [PodPatch; 2] = planned(&server.view(), &synced_pod().view())
+        .unwrap()
+        .reduced()
+        .try_into()
+        .unwrap();
+    assert!(without_images.images.is_empty());
+    assert!(without_images.annotations.contains_key("gs-sync/huge"));
+    assert!(
+        !without_images
+            .annotations
+            .contains_key("game.kruise.io/synced-generation")
+    );
+
+    assert_eq!(
+        labels_only.labels.keys().collect::<Vec<_>>(),
+        ["game.kruise.io/gs-opsState"]
+    );
+    assert_eq!(
+        labels_only.annotations.keys().collect::<Vec<_>>(),
+        ["game.kruise.io/opsState-last-changed-time"]
+    );
+    assert!(
+        labels_only
+            .changes
+            .iter()
+            .all(|change| change.subject == Subject::OpsState)
+    );
+}
+
+#[test]
+fn reduced_is_nothing_when_only_the_refused_part_was_left() {
+    let image = server()
+        .spec("containers", json!([{"name": "game", "image": " bad"}]))
+        .version(2, 20);
+    assert_eq!(
+        planned(&image.view(), &synced_pod().view()).unwrap().reduced(),
+        []
+    );
+    let label = server().spec("opsState", json!("Kill")).version(2, 20);
+    assert_eq!(
+        planned(&label.view(), &synced_pod().view())
+            .unwrap()
+            .reduced()
+            .len(),
+        1,
+        "the label without bookkeeping"
+    );
 }

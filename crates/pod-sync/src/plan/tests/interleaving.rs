@@ -85,7 +85,13 @@ struct World {
 impl World {
     fn new(guard: Guard) -> Self {
         let servers = vec![server().version(1, 10).view()];
-        Self { guard, revision: 100, servers, pods: vec![synced_pod().view()], processes: Default::default() }
+        Self {
+            guard,
+            revision: 100,
+            servers,
+            pods: vec![synced_pod().view()],
+            processes: Default::default(),
+        }
     }
 
     fn take(&mut self, step: Step) -> Result<(), TestCaseError> {
@@ -95,15 +101,23 @@ impl World {
                 server.metadata.generation += 1;
             }),
             Step::Annotate(id) => self.change_server(|server| {
-                server.metadata.annotations.insert("gs-sync/match-id".to_owned(), id.to_owned());
+                server
+                    .metadata
+                    .annotations
+                    .insert("gs-sync/match-id".to_owned(), id.to_owned());
             }),
             Step::Touch => self.change_server(|_| {}),
             Step::Kubelet => {
                 let mut pod = self.pods.last().unwrap().clone();
                 self.store_pod(&mut pod);
             }
-            Step::SeeServer(i) => self.processes[i].server_seen = (self.processes[i].server_seen + 1).min(self.servers.len() - 1),
-            Step::SeePod(i) => self.processes[i].pod_seen = (self.processes[i].pod_seen + 1).min(self.pods.len() - 1),
+            Step::SeeServer(i) => {
+                self.processes[i].server_seen =
+                    (self.processes[i].server_seen + 1).min(self.servers.len() - 1)
+            }
+            Step::SeePod(i) => {
+                self.processes[i].pod_seen = (self.processes[i].pod_seen + 1).min(self.pods.len() - 1)
+            }
             Step::Send(i) => {
                 if self.processes[i].on_the_wire.is_none() {
                     self.processes[i].on_the_wire = self.plan(i);
@@ -131,23 +145,42 @@ impl World {
     fn plan(&self, i: usize) -> Option<PodPatch> {
         let process = &self.processes[i];
         let cached = &self.pods[process.pod_seen];
-        let ahead = process.overlay.as_ref().filter(|ours| crate::overlay::is_ahead(ours, cached));
+        let ahead = process
+            .overlay
+            .as_ref()
+            .filter(|ours| crate::overlay::is_ahead(ours, cached));
         let mut pod = ahead.unwrap_or(cached).clone();
         if self.guard == Guard::NoRecord {
-            pod.metadata.annotations.retain(|key, _| !key.starts_with("game.kruise.io/synced-"));
+            pod.metadata
+                .annotations
+                .retain(|key, _| !key.starts_with("game.kruise.io/synced-"));
         }
-        plan(&Observed { server: Some(&self.servers[process.server_seen]), pod: &pod, template: None }, now())
+        plan(
+            &Observed {
+                server: Some(&self.servers[process.server_seen]),
+                pod: &pod,
+                template: None,
+            },
+            now(),
+        )
     }
 
     fn arrive(&mut self, i: usize) -> Result<(), TestCaseError> {
-        let Some(patch) = self.processes[i].on_the_wire.take() else { return Ok(()) };
+        let Some(patch) = self.processes[i].on_the_wire.take() else {
+            return Ok(());
+        };
         let before = self.pods.last().unwrap().clone();
-        if self.guard != Guard::NoResourceVersion && patch.resource_version != before.metadata.resource_version {
+        if self.guard != Guard::NoResourceVersion
+            && patch.resource_version != before.metadata.resource_version
+        {
             return Ok(());
         }
         let mut after = patched(&before, &patch, "");
         self.store_pod(&mut after);
-        prop_assert!(synced_generation(&after) >= synced_generation(&before), "generation went back");
+        prop_assert!(
+            synced_generation(&after) >= synced_generation(&before),
+            "generation went back"
+        );
         let shown = |pod: &PodView| version(&SyncRecord::of_pod(pod).resource_version);
         prop_assert!(shown(&after) >= shown(&before), "metadata went back");
         self.processes[i].overlay = Some(after);
@@ -165,9 +198,15 @@ impl World {
             }
         }
         let (pod, server) = (self.pods.last().unwrap(), self.servers.last().unwrap());
-        prop_assert_eq!(pod.metadata.labels.get("game.kruise.io/gs-opsState"), server.spec.ops_state.as_ref());
+        prop_assert_eq!(
+            pod.metadata.labels.get("game.kruise.io/gs-opsState"),
+            server.spec.ops_state.as_ref()
+        );
         let id = "gs-sync/match-id";
-        prop_assert_eq!(pod.metadata.annotations.get(id), server.metadata.annotations.get(id));
+        prop_assert_eq!(
+            pod.metadata.annotations.get(id),
+            server.metadata.annotations.get(id)
+        );
         Ok(())
     }
 }
@@ -181,10 +220,15 @@ fn run(guard: Guard, steps: &[Step]) -> Result<(), TestCaseError> {
 }
 
 fn search(guard: Guard) -> Result<(), TestError<Vec<Step>>> {
-    let config = Config { cases: 4000, failure_persistence: None, ..Config::default() };
-    TestRunner::new_with_rng(config, proptest::test_runner::TestRng::deterministic_rng(
-        proptest::test_runner::RngAlgorithm::ChaCha,
-    ))
+    let config = Config {
+        cases: 4000,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    TestRunner::new_with_rng(
+        config,
+        proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha),
+    )
     .run(&steps(), |steps| run(guard, &steps))
 }
 
@@ -197,7 +241,10 @@ fn two_owners_never_take_the_pod_back() {
 
 #[test]
 fn search_finds_the_fault_without_the_resource_version() {
-    assert!(matches!(search(Guard::NoResourceVersion), Err(TestError::Fail(..))));
+    assert!(matches!(
+        search(Guard::NoResourceVersion),
+        Err(TestError::Fail(..))
+    ));
 }
 
 #[test]

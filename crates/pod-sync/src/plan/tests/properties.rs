@@ -15,15 +15,35 @@ type Keys = BTreeMap<&'static str, &'static str>;
 
 /// Few keys and values, so that both sides often have the same ones.
 fn gs_sync() -> impl Strategy<Value = Keys> {
-    btree_map(select(vec!["gs-sync/a", "gs-sync/b", "gs-sync/c", "other/d"]), select(vec!["1", "2", ""]), 0..4)
+    btree_map(
+        select(vec!["gs-sync/a", "gs-sync/b", "gs-sync/c", "other/d"]),
+        select(vec!["1", "2", ""]),
+        0..4,
+    )
 }
 
 fn ops_states() -> impl Strategy<Value = &'static str> {
-    select(vec!["None", "Allocated", "Kill", "Custom.1", "", "not a label", "-x"])
+    select(vec![
+        "None",
+        "Allocated",
+        "Kill",
+        "Custom.1",
+        "",
+        "not a label",
+        "-x",
+    ])
 }
 
 fn priorities() -> impl Strategy<Value = Value> {
-    select(vec![json!(0), json!(5), json!(-5), json!("7"), json!(""), json!("a b"), json!(null)])
+    select(vec![
+        json!(0),
+        json!(5),
+        json!(-5),
+        json!("7"),
+        json!(""),
+        json!("a b"),
+        json!(null),
+    ])
 }
 
 fn owners() -> impl Strategy<Value = (&'static str, &'static str, &'static str)> {
@@ -38,23 +58,34 @@ fn owners() -> impl Strategy<Value = (&'static str, &'static str, &'static str)>
 
 fn servers() -> impl Strategy<Value = Server> {
     (
-        (ops_states(), priorities(), priorities(), option::of(any::<bool>())),
+        (
+            ops_states(),
+            priorities(),
+            priorities(),
+            option::of(any::<bool>()),
+        ),
         (gs_sync(), gs_sync(), owners()),
-        (1_i64..5, 8_u64..14, option::of(select(vec!["game:1", "game:2", ""]))),
+        (
+            1_i64..5,
+            8_u64..14,
+            option::of(select(vec!["game:1", "game:2", ""])),
+        ),
     )
-        .prop_map(|((ops, update, deletion, network), (labels, annotations, owner), (generation, rv, image))| {
-            let mut server = server()
-                .spec("opsState", json!(ops))
-                .spec("updatePriority", update)
-                .spec("deletionPriority", deletion)
-                .spec("networkDisabled", json!(network))
-                .owner(owner.0, owner.1, owner.2)
-                .version(generation, rv);
-            if let Some(image) = image {
-                server = server.spec("containers", json!([{"name": "game", "image": image}]));
-            }
-            labelled(labels, annotations, server, Server::label, Server::annotation)
-        })
+        .prop_map(
+            |((ops, update, deletion, network), (labels, annotations, owner), (generation, rv, image))| {
+                let mut server = server()
+                    .spec("opsState", json!(ops))
+                    .spec("updatePriority", update)
+                    .spec("deletionPriority", deletion)
+                    .spec("networkDisabled", json!(network))
+                    .owner(owner.0, owner.1, owner.2)
+                    .version(generation, rv);
+                if let Some(image) = image {
+                    server = server.spec("containers", json!([{"name": "game", "image": image}]));
+                }
+                labelled(labels, annotations, server, Server::label, Server::annotation)
+            },
+        )
 }
 
 fn pods() -> impl Strategy<Value = GamePod> {
@@ -65,7 +96,13 @@ fn pods() -> impl Strategy<Value = GamePod> {
         json!({"phase": "Failed"}),
         json!({}),
     ]);
-    let lifecycle = select(vec!["", "Normal", "PreparingUpdate", "Updating", "PreparingDelete"]);
+    let lifecycle = select(vec![
+        "",
+        "Normal",
+        "PreparingUpdate",
+        "Updating",
+        "PreparingDelete",
+    ]);
     let record = select(vec![
         r#"{"podUID":"pod-uid","resourceVersion":"10","labels":["gs-sync/a","other/d"]}"#,
         r#"{"podUID":"pod-uid","resourceVersion":"12","annotations":["gs-sync/b","game.kruise.io/network-conf"]}"#,
@@ -73,23 +110,34 @@ fn pods() -> impl Strategy<Value = GamePod> {
         r#"{"labels":["gs-sync/a"]}"#,
         "not json",
     ]);
-    (any::<bool>(), status, lifecycle, gs_sync(), gs_sync(), option::of(record), option::of(0_i64..6), any::<bool>())
-        .prop_map(|(synced, status, lifecycle, labels, annotations, record, generation, updating)| {
-            let mut pod = if synced { synced_pod() } else { pod() }
-                .status(status)
-                .label("lifecycle.apps.kruise.io/state", lifecycle)
-                .annotation("game.kruise.io/network-conf", "[]");
-            if let Some(record) = record {
-                pod = pod.annotation("game.kruise.io/synced-from", record);
-            }
-            if let Some(generation) = generation {
-                pod = pod.annotation("game.kruise.io/synced-generation", &generation.to_string());
-            }
-            if updating {
-                pod = pod.annotation("game.kruise.io/gs-updating-containers", "log");
-            }
-            labelled(labels, annotations, pod, GamePod::label, GamePod::annotation)
-        })
+    (
+        any::<bool>(),
+        status,
+        lifecycle,
+        gs_sync(),
+        gs_sync(),
+        option::of(record),
+        option::of(0_i64..6),
+        any::<bool>(),
+    )
+        .prop_map(
+            |(synced, status, lifecycle, labels, annotations, record, generation, updating)| {
+                let mut pod = if synced { synced_pod() } else { pod() }
+                    .status(status)
+                    .label("lifecycle.apps.kruise.io/state", lifecycle)
+                    .annotation("game.kruise.io/network-conf", "[]");
+                if let Some(record) = record {
+                    pod = pod.annotation("game.kruise.io/synced-from", record);
+                }
+                if let Some(generation) = generation {
+                    pod = pod.annotation("game.kruise.io/synced-generation", &generation.to_string());
+                }
+                if updating {
+                    pod = pod.annotation("game.kruise.io/gs-updating-containers", "log");
+                }
+                labelled(labels, annotations, pod, GamePod::label, GamePod::annotation)
+            },
+        )
 }
 
 fn labelled<T>(
@@ -99,13 +147,24 @@ fn labelled<T>(
     label: fn(T, &str, &str) -> T,
     annotation: fn(T, &str, &str) -> T,
 ) -> T {
-    let object = labels.into_iter().fold(object, |object, (key, value)| label(object, key, value));
-    annotations.into_iter().fold(object, |object, (key, value)| annotation(object, key, value))
+    let object = labels
+        .into_iter()
+        .fold(object, |object, (key, value)| label(object, key, value));
+    annotations
+        .into_iter()
+        .fold(object, |object, (key, value)| annotation(object, key, value))
 }
 
 fn planned(server: &Server, pod: &GamePod) -> Option<PodPatch> {
     let template = [("game".to_owned(), "game:3".to_owned())].into();
-    plan(&Observed { server: Some(&server.view()), pod: &pod.view(), template: Some(&template) }, now())
+    plan(
+        &Observed {
+            server: Some(&server.view()),
+            pod: &pod.view(),
+            template: Some(&template),
+        },
+        now(),
+    )
 }
 
 proptest! {
@@ -182,8 +241,11 @@ proptest! {
 }
 
 fn oracle(template: &Keys, had: &BTreeSet<&'static str>, now: &Keys) -> Vec<(String, String)> {
-    let mut expected: BTreeMap<&str, &str> =
-        template.iter().filter(|(key, _)| !had.contains(*key)).map(|(key, value)| (*key, *value)).collect();
+    let mut expected: BTreeMap<&str, &str> = template
+        .iter()
+        .filter(|(key, _)| !had.contains(*key))
+        .map(|(key, value)| (*key, *value))
+        .collect();
     expected.extend(now);
     expected
         .into_iter()
@@ -193,5 +255,8 @@ fn oracle(template: &Keys, had: &BTreeSet<&'static str>, now: &Keys) -> Vec<(Str
 }
 
 fn shown(keys: &BTreeMap<String, String>) -> Vec<(String, String)> {
-    keys.iter().filter(|(key, _)| key.starts_with("gs-sync/")).map(|(k, v)| (k.clone(), v.clone())).collect()
+    keys.iter()
+        .filter(|(key, _)| key.starts_with("gs-sync/"))
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect()
 }

@@ -1,0 +1,137 @@
+//! Kubernetes events about what was written. Built after the patch was acknowledged, handed to a bounded queue, and written
+//! behind everything else.
+
+use api_types::{GameServerState, ops_state, views::GameServerView};
+use controller_kit::{
+    events::{EventRecord, Regarding},
+    resource::GAME_SERVER,
+};
+
+use crate::plan::{Change, InvalidValue, Subject};
+
+/// Events about the changes of one patch.
+pub(crate) fn changes(server: &GameServerView, changes: &[Change]) -> Vec<EventRecord> {
+    changes
+        .iter()
+        .filter_map(|change| {
+            Some(record(
+                server,
+                is_warning(change),
+                "GsStateChanged",
+                text(change)?,
+            ))
+        })
+        .collect()
+}
+
+/// Events about values that could not be written.
+pub(crate) fn invalid(server: &GameServerView, values: &[InvalidValue]) -> Vec<EventRecord> {
+    let note = |value: &InvalidValue| {
+        format!(
+            "{} is {:?}, which no label can hold: not shown on the Pod. Use at most 63 letters, digits, '-', '_' or '.', \
+             beginning and ending with a letter or digit",
+            value.field, value.value
+        )
+    };
+    values
+        .iter()
+        .map(|value| record(server, true, "InvalidLabelValue", note(value)))
+        .collect()
+}
+
+/// An event about a patch the API server will never accept as a whole.
+pub(crate) fn refused(server: &GameServerView, error: &str) -> EventRecord {
+    let note = format!("written to the Pod without what was refused: {error}");
+    record(server, true, "PodPatchRefused", note)
+}
+
+/// OpenKruiseGame's words, with their trailing space: people match on them. A first value is no change, and neither is the
+/// step from Creating to Ready that every server takes once: it would be one more request for each.
+fn text(change: &Change) -> Option<String> {
+    let what = match change.subject {
+        Subject::OpsState => "OpsState",
+        Subject::State => "State",
+        Subject::UpdatePriority => "UpdatePriority",
+        Subject::DeletionPriority => "DeletionPriority",
+        Subject::Network => "NetworkDisabled",
+        Subject::GsSync | Subject::Image | Subject::UpdatingContainers | Subject::Bookkeeping => return None,
+    };
+    let born = change.subject == Subject::State
+        && change.old == GameServerState::Creating.as_str()
+        && change.new == GameServerState::Ready.as_str();
+    (!change.old.is_empty() && !born).then(|| format!("{what} turn from {} to {} ", change.old, change.new))
+}
+
+fn is_warning(change: &Change) -> bool {
+    match change.subject {
+        Subject::OpsState => change.new == ops_state::MAINTAINING,
+        Subject::State => change.new == GameServerState::Crash.as_str(),
+        _ => false,
+    }
+}
+
+fn record(server: &GameServerView, warning: bool, reason: &'static str, note: String) -> EventRecord {
+    let regarding = Regarding::object(&GAME_SERVER, &server.metadata);
+    EventRecord {
+        regarding,
+        warning,
+        reason: reason.into(),
+        note,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::server;
+
+    fn event(subject: Subject, old: &str, new: &str) -> Option<(bool, String)> {
+        let changes = [Change {
+            subject,
+            old: old.into(),
+            new: new.into(),
+        }];
+        super::changes(&server().view(), &changes)
+            .pop()
+            .map(|event| (event.warning, event.note))
+    }
+
+    #[test]
+    fn events_use_the_known_words() {
+        let normal = |text: &str| Some((false, text.to_owned()));
+        assert_eq!(
+            event(Subject::OpsState, "None", "Allocated"),
+            normal("OpsState turn from None to Allocated ")
+        );
+        assert_eq!(
+            event(Subject::UpdatePriority, "0", "5"),
+            normal("UpdatePriority turn from 0 to 5 ")
+        );
+        assert_eq!(
+            event(Subject::DeletionPriority, "0", "5"),
+            normal("DeletionPriority turn from 0 to 5 ")
+        );
+        assert_eq!(
+            event(Subject::Network, "false", "true"),
+            normal("NetworkDisabled turn from false to true ")
+        );
+        assert_eq!(
+            event(Subject::State, "Ready", "NotReady"),
+            normal("State turn from Ready to NotReady ")
+        );
+    }
+
+    #[test]
+    fn events_warn_of_maintenance_and_crashes() {
+        assert!(event(Subject::OpsState, "None", "Maintaining").unwrap().0);
+        assert!(event(Subject::State, "Ready", "Crash").unwrap().0);
+    }
+
+    #[test]
+    fn events_leave_out_what_every_server_does_once() {
+        assert_eq!(event(Subject::State, "Creating", "Ready"), None);
+        assert_eq!(event(Subject::OpsState, "", "None"), None);
+        assert_eq!(event(Subject::GsSync, "gs-sync/a", "1"), None);
+        assert!(event(Subject::State, "Creating", "Crash").is_some());
+    }
+}

@@ -1,0 +1,163 @@
+//! One game server: is there a difference (in the watch callbacks), and writing it (in the queue's workers).
+
+use std::time::Instant;
+
+use api_types::views::GameServerView;
+use controller_kit::{
+    events::Events,
+    key::ObjectKey,
+    queue::{Next, Queue},
+    write::{WriteError, Writer},
+};
+use jiff::Timestamp;
+
+use crate::{
+    apply::apply,
+    gap::Gap,
+    metrics::{self, Trigger},
+    notify,
+    observe::{Observer, Snapshot},
+    overlay,
+    ownership::Ownership,
+    plan::{self, PodPatch, plan},
+};
+
+/// Everything one sync needs.
+pub(crate) struct Syncer {
+    pub(crate) observer: Observer,
+    pub(crate) queue: Queue<ObjectKey>,
+    pub(crate) gap: Gap,
+    pub(crate) ownership: Ownership,
+    pub(crate) writer: Writer,
+    pub(crate) events: Events,
+}
+
+impl Syncer {
+    /// Something about `key` changed: queues it if its Pod differs from what it should show. Runs on the watch's task, takes
+    /// microseconds, and is why status updates, heartbeats and our own echoes never reach the queue.
+    pub(crate) fn consider(&self, key: &ObjectKey, trigger: Trigger) {
+        if !self.ownership.owns(key) {
+            return;
+        }
+        let differs = self
+            .observer
+            .snapshot(key)
+            .is_some_and(|snapshot| plan(&snapshot.observed(), Timestamp::now()).is_some());
+        if differs {
+            self.gap.differs(key, trigger, Instant::now());
+            self.queue.add(key.clone());
+        } else {
+            self.gap.closed(key);
+        }
+    }
+
+    /// Considers every Pod: at the start, when shards were gained, and at each resync.
+    pub(crate) fn sweep(&self) {
+        for key in self
+            .observer
+            .pods
+            .get()
+            .map(|pods| pods.keys())
+            .unwrap_or_default()
+        {
+            self.consider(&key, Trigger::Sweep);
+        }
+    }
+
+    /// Reports values of `new` that no label can hold, those that `old` did not have already.
+    pub(crate) fn report_invalid(&self, key: &ObjectKey, old: Option<&GameServerView>, new: &GameServerView) {
+        let mut values = plan::invalid_values(new);
+        if values.is_empty() || !self.ownership.owns(key) {
+            return;
+        }
+        let known = old.map(plan::invalid_values).unwrap_or_default();
+        values.retain(|value| !known.contains(value));
+        metrics::skipped(values.len());
+        notify::invalid(new, &values)
+            .into_iter()
+            .for_each(|event| self.events.publish(event));
+    }
+
+    /// Observe, plan, write. One request, no reads.
+    pub(crate) async fn sync(&self, key: &ObjectKey) -> Result<Next, WriteError> {
+        let Some(snapshot) = self.observer.snapshot(key).filter(|_| self.ownership.owns(key)) else {
+            self.gap.closed(key);
+            return Ok(Next::Done);
+        };
+        if snapshot
+            .server
+            .as_deref()
+            .is_some_and(|server| plan::is_behind(server, &snapshot.pod))
+        {
+            metrics::behind();
+        }
+        let Some(patch) = plan(&snapshot.observed(), Timestamp::now()) else {
+            self.gap.closed(key);
+            return Ok(Next::Done);
+        };
+        match apply(&self.writer, key, &patch).await {
+            Ok(version) => {
+                self.acknowledged(key, &snapshot, &patch, &version);
+                Ok(Next::Done)
+            }
+            // The Pod watch will say so too.
+            Err(WriteError::NotFound) => {
+                self.gap.closed(key);
+                Ok(Next::Done)
+            }
+            // The event of whoever wrote the Pod runs this key again, usually before the backoff is over.
+            Err(error @ WriteError::Conflict(_)) => {
+                metrics::conflict();
+                Err(error)
+            }
+            Err(WriteError::Invalid(reason)) => self.sync_reduced(key, &snapshot, &patch, reason).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The API server will never take the whole patch (annotations too large, an impossible image): what it does take goes
+    /// without the rest.
+    async fn sync_reduced(
+        &self,
+        key: &ObjectKey,
+        snapshot: &Snapshot,
+        patch: &PodPatch,
+        reason: String,
+    ) -> Result<Next, WriteError> {
+        metrics::refused();
+        if let Some(server) = &snapshot.server {
+            self.events.publish(notify::refused(server, &reason));
+        }
+        for reduced in patch.reduced() {
+            match apply(&self.writer, key, &reduced).await {
+                Ok(version) => {
+                    self.acknowledged(key, snapshot, &reduced, &version);
+                    break;
+                }
+                Err(WriteError::Invalid(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        // Still a difference: it stays in the sync gap, and is tried again at the pace of the backoff.
+        Err(WriteError::Invalid(reason))
+    }
+
+    fn acknowledged(&self, key: &ObjectKey, snapshot: &Snapshot, patch: &PodPatch, version: &str) {
+        let now = Instant::now();
+        self.observer
+            .wrote(key, overlay::patched(&snapshot.pod, patch, version));
+        let differs = self
+            .observer
+            .snapshot(key)
+            .is_some_and(|snapshot| plan(&snapshot.observed(), Timestamp::now()).is_some());
+        if let Some((trigger, took)) = self.gap.acknowledged(key, differs, now) {
+            metrics::synced(trigger, took);
+        }
+        metrics::patched(patch.changes.iter().map(|change| change.subject).collect());
+        if let Some(server) = &snapshot.server {
+            notify::changes(server, &patch.changes)
+                .into_iter()
+                .for_each(|event| self.events.publish(event));
+        }
+    }
+}
