@@ -28,7 +28,7 @@ const RECREATED: &str = "GameServerRecreated";
 
 /// What it takes to carry out plans.
 #[derive(Clone)]
-pub struct Apply {
+pub(crate) struct Apply {
     /// Writes under this controller's field manager.
     pub writer: Writer,
     /// Where events go.
@@ -42,7 +42,7 @@ impl Apply {
     ///
     /// # Errors
     /// Any write that failed, except one to a GameServer that is gone: its own event brings the key back.
-    pub async fn carry_out(
+    pub(crate) async fn carry_out(
         &self,
         key: &ObjectKey,
         plan: Plan,

@@ -11,7 +11,7 @@ use crate::views::{GameServerView, PodView, RESERVED, SetView};
 ///
 /// It is owned by the Pod when it is to vanish with it, and by the set when it is to outlive the Pod
 /// (`reclaimPolicy: Delete`).
-pub fn game_server(pod: &PodView, set: &SetView) -> Value {
+pub(crate) fn game_server(pod: &PodView, set: &SetView) -> Value {
     let owner = if set.keeps_game_servers {
         owner_reference(
             keys::API_VERSION,
@@ -52,7 +52,11 @@ pub fn game_server(pod: &PodView, set: &SetView) -> Value {
 ///
 /// Keys that came from an earlier template and left it are removed; every other key of the GameServer is a user's and
 /// stays. A key in both is the template's, once, when the template changes: it is not put back if a user edits it.
-pub fn metadata_patch(pod: &PodView, set: Option<&SetView>, game_server: &GameServerView) -> Option<Value> {
+pub(crate) fn metadata_patch(
+    pod: &PodView,
+    set: Option<&SetView>,
+    game_server: &GameServerView,
+) -> Option<Value> {
     let mut labels = Map::new();
     let mut annotations = Map::new();
     if let Some(set) = set.filter(|set| {

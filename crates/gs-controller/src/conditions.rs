@@ -11,7 +11,7 @@ use crate::views::{Container, ContainerPhase, PodView};
 /// A condition of a GameServer, as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Condition {
+pub(crate) struct Condition {
     /// One of [`keys::condition`].
     #[serde(rename = "type")]
     pub type_: String,
@@ -30,7 +30,7 @@ pub struct Condition {
 
 impl Condition {
     /// Whether this controller is its writer.
-    pub fn is_ours(&self) -> bool {
+    pub(crate) fn is_ours(&self) -> bool {
         [
             keys::condition::POD_NORMAL,
             keys::condition::PERSISTENT_VOLUME_NORMAL,
@@ -39,12 +39,12 @@ impl Condition {
     }
 
     /// Whether it says that all is well.
-    pub fn is_true(&self) -> bool {
+    pub(crate) fn is_true(&self) -> bool {
         self.status == "True"
     }
 
     /// Whether both say the same, whatever their times.
-    pub fn says_the_same(&self, other: &Self) -> bool {
+    pub(crate) fn says_the_same(&self, other: &Self) -> bool {
         (&self.type_, &self.status, &self.reason, &self.message)
             == (&other.type_, &other.status, &other.reason, &other.message)
     }
@@ -52,7 +52,7 @@ impl Condition {
 
 /// What one check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
+pub(crate) struct Verdict {
     /// Whether all is well.
     pub well: bool,
     /// Reasons, joined by `"; "`.
@@ -63,7 +63,7 @@ pub struct Verdict {
 
 /// One volume claim of a Pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claim {
+pub(crate) struct Claim {
     /// The claim's namespace, that is the Pod's.
     pub namespace: String,
     /// The claim's name.
@@ -74,7 +74,7 @@ pub struct Claim {
 
 /// What is known about a volume claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ClaimState {
+pub(crate) enum ClaimState {
     /// There is no such claim.
     Missing,
     /// The claim is not bound, or bound to a volume that does not exist.
@@ -91,12 +91,12 @@ pub enum ClaimState {
 }
 
 /// Reason of a `True` PersistentVolumeNormal that rests on the claims alone.
-pub const VOLUMES_NOT_WATCHED: &str = "PersistentVolumesNotWatched";
+pub(crate) const VOLUMES_NOT_WATCHED: &str = "PersistentVolumesNotWatched";
 
 /// Whether the Pod and its containers are well.
 ///
 /// An init container that ended with exit code 0 is no trouble; every other ending is.
-pub fn pod_normal(pod: &PodView) -> Verdict {
+pub(crate) fn pod_normal(pod: &PodView) -> Verdict {
     let mut trouble = Trouble::default();
     if let Some(reason) = pod.reason.as_deref().filter(|reason| !reason.is_empty()) {
         trouble.add(reason, pod.message.as_deref().unwrap_or_default());
@@ -131,7 +131,7 @@ pub fn pod_normal(pod: &PodView) -> Verdict {
 }
 
 /// Whether every claimed volume is bound and well.
-pub fn persistent_volume_normal(claims: &[Claim]) -> Verdict {
+pub(crate) fn persistent_volume_normal(claims: &[Claim]) -> Verdict {
     let mut trouble = Trouble::default();
     for Claim {
         namespace,
@@ -169,13 +169,13 @@ const BIRTH: [&str; 4] = [
 ];
 
 /// Whether a condition's reason says only what every starting server's Pod says.
-pub fn is_merely_starting(reason: &str) -> bool {
+pub(crate) fn is_merely_starting(reason: &str) -> bool {
     reason.split("; ").all(|reason| BIRTH.contains(&reason))
 }
 
 impl Verdict {
     /// The condition of the given type; its time is that of `previous` unless something else changed.
-    pub fn into_condition(self, type_: &str, previous: &[Condition], now: &str) -> Condition {
+    pub(crate) fn into_condition(self, type_: &str, previous: &[Condition], now: &str) -> Condition {
         let condition = Condition {
             type_: type_.to_owned(),
             status: if self.well { "True" } else { "False" }.to_owned(),
@@ -269,187 +269,4 @@ fn container_trouble(container: &Container) -> Option<(String, String)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    fn pod(status: &Value) -> PodView {
-        let pod = json!({"metadata": {"name": "a-0", "namespace": "games", "uid": "u"}, "status": status});
-        serde_json::from_str(&pod.to_string()).unwrap()
-    }
-
-    fn verdict(well: bool, reason: &str, message: &str) -> Verdict {
-        Verdict {
-            well,
-            reason: reason.into(),
-            message: message.into(),
-        }
-    }
-
-    #[test]
-    fn pod_normal_table() {
-        let not_ready = json!({"type": "ContainersReady", "status": "False", "reason": "ContainersNotReady",
-            "message": "containers with unready status: [game]"});
-        let table = [
-            (json!({}), verdict(true, "", "")),
-            (
-                json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}),
-                verdict(true, "", ""),
-            ),
-            (
-                json!({"reason": "Evicted", "message": "The node was low on memory."}),
-                verdict(false, "Evicted", "The node was low on memory."),
-            ),
-            (
-                json!({"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable",
-                    "message": "0/3 nodes are available"}]}),
-                verdict(false, "Unschedulable", "0/3 nodes are available"),
-            ),
-            // Ready False beside ContainersReady False says nothing new.
-            (
-                json!({"conditions": [not_ready, {"type": "Ready", "status": "False", "reason": "X", "message": "y"}]}),
-                verdict(
-                    false,
-                    "ContainersNotReady",
-                    "containers with unready status: [game]",
-                ),
-            ),
-            // A closed readiness gate.
-            (
-                json!({"conditions": [{"type": "ContainersReady", "status": "True"},
-                    {"type": "Ready", "status": "False", "reason": "ReadinessGatesNotReady", "message": "gate"}]}),
-                verdict(false, "ReadinessGatesNotReady", "gate"),
-            ),
-            // Waiting without a message adds nothing.
-            (
-                json!({"conditions": [not_ready], "containerStatuses": [
-                    {"state": {"waiting": {"reason": "ContainerCreating"}}}]}),
-                verdict(
-                    false,
-                    "ContainersNotReady",
-                    "containers with unready status: [game]",
-                ),
-            ),
-            (
-                json!({"containerStatuses": [{"state": {"waiting": {"reason": "ImagePullBackOff", "message": "Back-off"}}}]}),
-                verdict(false, "ImagePullBackOff", "Back-off"),
-            ),
-            (
-                json!({"containerStatuses": [{"state": {"terminated": {"reason": "OOMKilled", "exitCode": 137}}}]}),
-                verdict(false, "ContainerTerminated:OOMKilled", " ExitCode: 137"),
-            ),
-            // Ended before, runs again.
-            (
-                json!({"containerStatuses": [{"state": {"running": {}}, "lastState": {"terminated": {"reason": "Error",
-                    "exitCode": 1}}}]}),
-                verdict(true, "", ""),
-            ),
-            // Ended before, and nothing says that it runs again.
-            (
-                json!({"containerStatuses": [{"lastState": {"terminated": {"reason": "Error", "exitCode": 1,
-                    "message": "boom"}}}]}),
-                verdict(false, "ContainerTerminated:Error", "boom ExitCode: 1"),
-            ),
-            // An init container that did its work.
-            (
-                json!({"initContainerStatuses": [{"state": {"terminated": {"reason": "Completed", "exitCode": 0}}}]}),
-                verdict(true, "", ""),
-            ),
-            (
-                json!({"initContainerStatuses": [{"state": {"terminated": {"reason": "Error", "exitCode": 2}}}]}),
-                verdict(false, "ContainerTerminated:Error", " ExitCode: 2"),
-            ),
-        ];
-        for (status, expected) in table {
-            assert_eq!(pod_normal(&pod(&status)), expected, "{status}");
-        }
-    }
-
-    #[test]
-    fn reasons_are_joined_once_each() {
-        let status = json!({"conditions": [
-            {"type": "Initialized", "status": "False", "reason": "A", "message": "one"},
-            {"type": "PodScheduled", "status": "Unknown", "reason": "B", "message": "one"},
-            {"type": "ContainersReady", "status": "False", "reason": "A", "message": "two"}]});
-        assert_eq!(pod_normal(&pod(&status)), verdict(false, "A; B", "one; two"));
-    }
-
-    #[test]
-    fn persistent_volume_normal_table() {
-        let claim = |state| Claim {
-            namespace: "games".into(),
-            name: "data-a-0".into(),
-            state,
-        };
-        let volume = |reason: &str, message: &str| ClaimState::Volume {
-            reason: reason.into(),
-            message: message.into(),
-        };
-        let missing = "There is no pvc named games/data-a-0 in cluster";
-        let unbound = "There is no pv which pvc games/data-a-0 is bound with";
-        let table = [
-            (vec![], verdict(true, "", "")),
-            (vec![claim(volume("", ""))], verdict(true, "", "")),
-            (
-                vec![claim(ClaimState::Missing)],
-                verdict(false, "PersistentVolumeClaim Not Found", missing),
-            ),
-            (
-                vec![claim(ClaimState::Unbound)],
-                verdict(false, "PersistentVolume Not Found", unbound),
-            ),
-            (
-                vec![claim(volume("RecycleFailed", "disk gone"))],
-                verdict(false, "RecycleFailed", "disk gone"),
-            ),
-            (
-                vec![
-                    claim(ClaimState::Bound),
-                    claim(ClaimState::Missing),
-                    claim(ClaimState::Missing),
-                ],
-                verdict(false, "PersistentVolumeClaim Not Found", missing),
-            ),
-            (
-                vec![claim(ClaimState::Unbound), claim(ClaimState::Missing)],
-                verdict(
-                    false,
-                    "PersistentVolume Not Found; PersistentVolumeClaim Not Found",
-                    &format!("{unbound}; {missing}"),
-                ),
-            ),
-            (
-                vec![claim(ClaimState::Bound)],
-                verdict(
-                    true,
-                    VOLUMES_NOT_WATCHED,
-                    "every claim is bound; the volumes themselves are not watched",
-                ),
-            ),
-        ];
-        for (claims, expected) in table {
-            assert_eq!(persistent_volume_normal(&claims), expected, "{claims:?}");
-        }
-    }
-
-    #[test]
-    fn the_time_moves_only_when_something_else_does() {
-        let first = verdict(false, "A", "a").into_condition("PodNormal", &[], "2026-01-01T00:00:00Z");
-        let previous = [first.clone()];
-        let same = verdict(false, "A", "a").into_condition("PodNormal", &previous, "2026-01-02T00:00:00Z");
-        assert_eq!(same, first);
-        let other = verdict(false, "A", "b").into_condition("PodNormal", &previous, "2026-01-02T00:00:00Z");
-        assert_eq!(
-            other.last_transition_time.as_deref(),
-            Some("2026-01-02T00:00:00Z")
-        );
-    }
-
-    #[test]
-    fn texts_are_bounded_at_a_character() {
-        let long = bounded("ä".repeat(2000), MAX_REASON);
-        assert!(long.len() <= MAX_REASON && long.ends_with('…'), "{}", long.len());
-        assert_eq!(bounded("short".into(), MAX_REASON), "short");
-    }
-}
+mod tests;

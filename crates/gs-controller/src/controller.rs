@@ -81,7 +81,7 @@ impl Controller {
 
 /// Starts the watches and the work. `watch_volumes` says whether PersistentVolumes, which are cluster-scoped, may be
 /// watched.
-pub fn start(runtime: &Runtime, queue: &Queue<ObjectKey>, concurrency: usize, watch_volumes: bool) {
+pub(crate) fn start(runtime: &Runtime, queue: &Queue<ObjectKey>, concurrency: usize, watch_volumes: bool) {
     let memory = Arc::new(Memory::default());
     let users = Arc::new(ClaimUsers::default());
     let pods = watch_pods(runtime, queue, &memory, &users);

@@ -6,7 +6,7 @@ use controller_kit::{queue::ReconcileError, write::WriteError};
 
 /// A failed attempt to bring one game server up to date.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// A write was refused, or its outcome is unknown.
     #[error("{doing}: {source}")]
     Write {
@@ -28,7 +28,7 @@ pub enum Error {
 
 impl Error {
     /// Says what was being done when the write failed.
-    pub fn write(doing: &'static str) -> impl FnOnce(WriteError) -> Self {
+    pub(crate) fn write(doing: &'static str) -> impl FnOnce(WriteError) -> Self {
         move |source| Self::Write { doing, source }
     }
 }

@@ -22,7 +22,7 @@ use serde_json::Value;
 /// The fingerprint of a Pod status (`pod.status` or `gameserver.status.podStatus`).
 ///
 /// Stable within one build of the program only: it is compared in memory and never stored.
-pub fn of_pod_status(status: &Value) -> u64 {
+pub(crate) fn of_pod_status(status: &Value) -> u64 {
     let mut hasher = DefaultHasher::new();
     if let Value::Object(members) = status {
         for (key, value) in significant(members.iter()) {
@@ -44,7 +44,7 @@ pub fn of_pod_status(status: &Value) -> u64 {
 ///
 /// Stored and compared by later versions of the program, so it is FNV-1a over a fixed encoding rather than the
 /// standard library's hasher, whose algorithm is not promised.
-pub fn of_maps<'a, M>(maps: [M; 2]) -> String
+pub(crate) fn of_maps<'a, M>(maps: [M; 2]) -> String
 where
     M: IntoIterator<Item = (&'a String, &'a String)>,
 {
@@ -70,7 +70,7 @@ where
 /// `value` without the members of objects that are `null`, at any depth.
 ///
 /// Pods carry explicit nulls (`lastProbeTime: null`); a custom resource must not.
-pub fn without_nulls(value: Value) -> Value {
+pub(crate) fn without_nulls(value: Value) -> Value {
     match value {
         Value::Object(members) => Value::Object(
             members
@@ -99,7 +99,9 @@ fn hash_value(value: &Value, skip: &[&str], hasher: &mut DefaultHasher) {
         Value::String(text) => (3_u8, text).hash(hasher),
         Value::Array(items) => {
             (4_u8, items.len()).hash(hasher);
-            items.iter().for_each(|item| hash_value(item, &[], hasher));
+            for item in items {
+                hash_value(item, &[], hasher);
+            }
         }
         Value::Object(members) => {
             let kept = significant(members.iter().filter(|(key, _)| !skip.contains(&key.as_str())));

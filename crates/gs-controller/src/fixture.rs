@@ -118,7 +118,7 @@ impl Set {
         self
     }
 
-    pub(crate) fn template(mut self, labels: Value, annotations: Value) -> Self {
+    pub(crate) fn template(mut self, labels: &Value, annotations: &Value) -> Self {
         self.0["spec"]["gameServerTemplate"]["metadata"] =
             json!({"labels": labels, "annotations": annotations});
         self

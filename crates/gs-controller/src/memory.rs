@@ -13,7 +13,7 @@ const ECHO_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Per-server memory. An entry exists only while it says something.
 #[derive(Debug, Default)]
-pub struct Memory {
+pub(crate) struct Memory {
     entries: Mutex<HashMap<ObjectKey, Entry>>,
 }
 
@@ -36,7 +36,7 @@ struct Written {
 
 /// Identity and version of a GameServer, from the cache or from the answer to a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Version<'a> {
+pub(crate) struct Version<'a> {
     /// UID.
     pub uid: &'a str,
     /// `resourceVersion`.
@@ -45,7 +45,7 @@ pub struct Version<'a> {
 
 impl Memory {
     /// Remembers an own write, so that nothing is decided before the cache shows it.
-    pub fn wrote(&self, key: &ObjectKey, version: Version<'_>, now: Instant) {
+    pub(crate) fn wrote(&self, key: &ObjectKey, version: Version<'_>, now: Instant) {
         let written = Written {
             uid: version.uid.to_owned(),
             resource_version: version.resource_version.to_owned(),
@@ -58,22 +58,28 @@ impl Memory {
     ///
     /// Without this, a Pod event between a write and its echo sends the same write again: harmless, and a request too
     /// many on the way of each server.
-    pub fn behind(&self, key: &ObjectKey, cached: Option<Version<'_>>, now: Instant) -> Option<Duration> {
+    pub(crate) fn behind(
+        &self,
+        key: &ObjectKey,
+        cached: Option<Version<'_>>,
+        now: Instant,
+    ) -> Option<Duration> {
         let mut left = None;
         self.change(key, |entry| {
             let Some(written) = &entry.written else { return };
             let waited = now.saturating_duration_since(written.at);
-            if shows(cached, written) || waited >= ECHO_TIMEOUT {
+            left = ECHO_TIMEOUT
+                .checked_sub(waited)
+                .filter(|left| !left.is_zero() && !shows(cached, written));
+            if left.is_none() {
                 entry.written = None;
-            } else {
-                left = Some(ECHO_TIMEOUT - waited);
             }
         });
         left
     }
 
     /// The GameServer with this UID is gone: its last write will not be seen any more.
-    pub fn gone(&self, key: &ObjectKey, uid: &str) {
+    pub(crate) fn gone(&self, key: &ObjectKey, uid: &str) {
         self.change(key, |entry| {
             if entry.written.as_ref().is_some_and(|written| written.uid == uid) {
                 entry.written = None;
@@ -83,31 +89,31 @@ impl Memory {
     }
 
     /// How long a difference has been waiting.
-    pub fn waiting(&self, key: &ObjectKey, now: Instant) -> Duration {
+    pub(crate) fn waiting(&self, key: &ObjectKey, now: Instant) -> Duration {
         let entries = self.lock();
         let since = entries.get(key).and_then(|entry| entry.waiting_since);
         since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
     /// A difference is left waiting; the first call counts.
-    pub fn wait(&self, key: &ObjectKey, now: Instant) {
+    pub(crate) fn wait(&self, key: &ObjectKey, now: Instant) {
         self.change(key, |entry| {
             entry.waiting_since.get_or_insert(now);
         });
     }
 
     /// The Pod was seen to become ready.
-    pub fn became_ready(&self, key: &ObjectKey, now: Instant) {
+    pub(crate) fn became_ready(&self, key: &ObjectKey, now: Instant) {
         self.change(key, |entry| entry.ready_since = Some(now));
     }
 
     /// The Pod is gone or no longer ready.
-    pub fn no_longer_ready(&self, key: &ObjectKey) {
+    pub(crate) fn no_longer_ready(&self, key: &ObjectKey) {
         self.change(key, |entry| entry.ready_since = None);
     }
 
     /// The stored status is right. Gives the time at which the Pod became ready, once.
-    pub fn settled(&self, key: &ObjectKey) -> Option<Instant> {
+    pub(crate) fn settled(&self, key: &ObjectKey) -> Option<Instant> {
         let mut ready_since = None;
         self.change(key, |entry| {
             entry.waiting_since = None;
@@ -150,41 +156,27 @@ fn shows(cached: Option<Version<'_>>, written: &Written) -> bool {
 mod tests {
     use super::*;
 
-    fn version<'a>(uid: &'a str, resource_version: &'a str) -> Option<Version<'a>> {
-        Some(Version {
+    fn version<'a>(uid: &'a str, resource_version: &'a str) -> Version<'a> {
+        Version {
             uid,
             resource_version,
-        })
+        }
     }
 
     #[test]
     fn a_write_is_awaited_until_the_cache_shows_it_or_time_is_up() {
         let (memory, key, start) = (Memory::default(), ObjectKey::new("games", "a-0"), Instant::now());
         assert_eq!(memory.behind(&key, None, start), None);
-        memory.wrote(
-            &key,
-            Version {
-                uid: "u",
-                resource_version: "100",
-            },
-            start,
-        );
-        for cached in [None, version("u", "99"), version("other", "200")] {
+        memory.wrote(&key, version("u", "100"), start);
+        for cached in [None, Some(version("u", "99")), Some(version("other", "200"))] {
             assert_eq!(
                 memory.behind(&key, cached, start),
                 Some(ECHO_TIMEOUT),
                 "{cached:?}"
             );
         }
-        assert_eq!(memory.behind(&key, version("u", "1000"), start), None);
-        memory.wrote(
-            &key,
-            Version {
-                uid: "u",
-                resource_version: "100",
-            },
-            start,
-        );
+        assert_eq!(memory.behind(&key, Some(version("u", "1000")), start), None);
+        memory.wrote(&key, version("u", "100"), start);
         assert_eq!(memory.behind(&key, None, start + ECHO_TIMEOUT), None);
         assert!(memory.lock().is_empty());
     }
@@ -192,16 +184,9 @@ mod tests {
     #[test]
     fn a_write_to_a_vanished_object_is_not_awaited() {
         let (memory, key, now) = (Memory::default(), ObjectKey::new("games", "a-0"), Instant::now());
-        memory.wrote(
-            &key,
-            Version {
-                uid: "new",
-                resource_version: "7",
-            },
-            now,
-        );
+        memory.wrote(&key, version("new", "7"), now);
         memory.gone(&key, "old");
-        assert!(memory.behind(&key, version("old", "9"), now).is_some());
+        assert!(memory.behind(&key, Some(version("old", "9")), now).is_some());
         memory.gone(&key, "new");
         assert_eq!(memory.behind(&key, None, now), None);
     }

@@ -27,7 +27,7 @@ const OPS_STATES: [&str; 5] = [
 
 /// Why a GameServer was deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deletion {
+pub(crate) enum Deletion {
     /// Its Pod is gone and its set no longer wants it.
     Retired,
     /// It belonged to an earlier Pod of the same name.
@@ -35,7 +35,7 @@ pub enum Deletion {
 }
 
 /// Registers the descriptions; call once, after the recorder is installed.
-pub fn describe() {
+pub(crate) fn describe() {
     describe_gauge!(
         BY_STATE,
         "Game servers by status.currentState; None before the first status"
@@ -55,14 +55,14 @@ pub fn describe() {
 
 /// Game servers by state and by opsState.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Census {
+pub(crate) struct Census {
     by_state: BTreeMap<&'static str, u32>,
     by_ops_state: BTreeMap<&'static str, u32>,
 }
 
 impl Census {
     /// A count in which every value that can occur is there, so that a gauge falls back to 0.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let states = GameServerState::ALL.into_iter().map(GameServerState::as_str);
         Self {
             by_state: states.chain([NO_STATE]).map(|state| (state, 0)).collect(),
@@ -75,7 +75,7 @@ impl Census {
     }
 
     /// Counts one game server.
-    pub fn count(&mut self, game_server: &GameServerView) {
+    pub(crate) fn count(&mut self, game_server: &GameServerView) {
         let state = game_server
             .status
             .current_state
@@ -85,7 +85,7 @@ impl Census {
     }
 
     /// Sets the gauges.
-    pub fn publish(&self) {
+    pub(crate) fn publish(&self) {
         for (state, count) in &self.by_state {
             gauge!(BY_STATE, "state" => *state).set(*count);
         }
@@ -96,12 +96,12 @@ impl Census {
 }
 
 /// Counts a created GameServer.
-pub fn created() {
+pub(crate) fn created() {
     counter!(CREATED).increment(1);
 }
 
 /// Counts a deleted GameServer.
-pub fn deleted(why: Deletion) {
+pub(crate) fn deleted(why: Deletion) {
     let reason = match why {
         Deletion::Retired => "retired",
         Deletion::Replaced => "replaced",
@@ -110,7 +110,7 @@ pub fn deleted(why: Deletion) {
 }
 
 /// Records how long a ready Pod took to become a status.
-pub fn ready_after(elapsed: Duration) {
+pub(crate) fn ready_after(elapsed: Duration) {
     histogram!(READY_SECONDS).record(elapsed.as_secs_f64());
 }
 

@@ -15,11 +15,11 @@ use crate::{
 };
 
 /// Index of the Pods by namespace and name of their set.
-pub const PODS_BY_SET: &str = "set";
+pub(crate) const PODS_BY_SET: &str = "set";
 
 /// The caches.
 #[derive(Clone)]
-pub struct Stores {
+pub(crate) struct Stores {
     /// Pods that carry a set's name.
     pub pods: Store<PodView>,
     /// GameServers.
@@ -34,7 +34,7 @@ pub struct Stores {
 
 /// What the caches hold about one game server at one time.
 #[derive(Debug, Default)]
-pub struct Snapshot {
+pub(crate) struct Snapshot {
     /// Its Pod.
     pub pod: Option<Arc<PodView>>,
     /// Its GameServer.
@@ -45,7 +45,7 @@ pub struct Snapshot {
 
 impl Stores {
     /// Reads the caches. The parts may be of different ages: no plan may depend on them being of one.
-    pub fn observe(&self, key: &ObjectKey) -> Snapshot {
+    pub(crate) fn observe(&self, key: &ObjectKey) -> Snapshot {
         let pod = self.pods.get(key);
         let set = pod.as_ref().and_then(|pod| pod.set()).and_then(|owner| {
             self.sets
@@ -93,7 +93,7 @@ impl Stores {
 
 impl Snapshot {
     /// The snapshot as the plan takes it.
-    pub fn observed(&self) -> Observed<'_> {
+    pub(crate) fn observed(&self) -> Observed<'_> {
         Observed {
             pod: self.pod.as_deref(),
             game_server: self.game_server.as_deref(),
@@ -103,7 +103,7 @@ impl Snapshot {
     }
 
     /// Identity and version of the cached GameServer.
-    pub fn version(&self) -> Option<Version<'_>> {
+    pub(crate) fn version(&self) -> Option<Version<'_>> {
         self.game_server.as_ref().map(|game_server| Version {
             uid: &game_server.metadata.uid,
             resource_version: &game_server.metadata.resource_version,
@@ -113,13 +113,13 @@ impl Snapshot {
 
 /// Which Pods use which volume claim, so that an event of a claim or a volume finds its Pods without a search.
 #[derive(Debug, Default)]
-pub struct ClaimUsers {
+pub(crate) struct ClaimUsers {
     pods: Mutex<HashMap<ObjectKey, HashSet<ObjectKey>>>,
 }
 
 impl ClaimUsers {
     /// A Pod's claims are no longer `old` but `new`.
-    pub fn change(&self, pod: &ObjectKey, old: &[String], new: &[String]) {
+    pub(crate) fn change(&self, pod: &ObjectKey, old: &[String], new: &[String]) {
         if old == new {
             return;
         }
@@ -139,7 +139,7 @@ impl ClaimUsers {
     }
 
     /// The Pods that use a claim.
-    pub fn of(&self, claim: &ObjectKey) -> Vec<ObjectKey> {
+    pub(crate) fn of(&self, claim: &ObjectKey) -> Vec<ObjectKey> {
         self.lock().get(claim).into_iter().flatten().cloned().collect()
     }
 
@@ -166,7 +166,7 @@ mod tests {
         users.change(&b, &[], &names(&["maps"]));
         assert_eq!(users.of(&shared).len(), 2);
         users.change(&a, &names(&["maps", "save-a-0"]), &names(&["save-a-0"]));
-        assert_eq!(users.of(&shared), [b.clone()]);
+        assert_eq!(users.of(&shared), std::slice::from_ref(&b));
         assert_eq!(users.of(&ObjectKey::new("other", "maps")), []);
         users.change(&a, &names(&["save-a-0"]), &[]);
         users.change(&b, &names(&["maps"]), &[]);

@@ -13,7 +13,7 @@ use crate::{
 
 /// Everything known about one game server.
 #[derive(Debug, Clone, Copy)]
-pub struct Observed<'a> {
+pub(crate) struct Observed<'a> {
     /// Its Pod.
     pub pod: Option<&'a PodView>,
     /// Its GameServer.
@@ -26,7 +26,7 @@ pub struct Observed<'a> {
 
 /// The time, as plain data.
 #[derive(Debug, Clone, Copy)]
-pub struct Moment<'a> {
+pub(crate) struct Moment<'a> {
     /// Wall clock, RFC 3339: for what is written.
     pub now: &'a str,
     /// How long ago this version of the Pod was seen.
@@ -37,7 +37,7 @@ pub struct Moment<'a> {
 
 /// How long things may wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// How long a Pod may stay unscheduled before it gets its GameServer all the same. A GameServer made after the
     /// scheduling carries the node's name from its birth; one made before costs a patch more.
     pub scheduling: Duration,
@@ -56,7 +56,7 @@ impl Default for Limits {
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Plan {
+pub(crate) enum Plan {
     /// Nothing, until something changes.
     Rest,
     /// Nothing yet: the Pod's set is not in the cache, though the Pod says that it exists.
@@ -78,7 +78,7 @@ pub enum Plan {
 
 /// A GameServer to be made.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Creation {
+pub(crate) struct Creation {
     /// UID of a GameServer of the same name that belonged to an earlier Pod: deleted first.
     pub replaces: Option<String>,
     /// The new object.
@@ -87,7 +87,7 @@ pub struct Creation {
 
 /// Changes of an existing GameServer.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Update {
+pub(crate) struct Update {
     /// UID of the GameServer.
     pub uid: String,
     /// Merge patch of labels and annotations.
@@ -98,7 +98,7 @@ pub struct Update {
 
 /// What to do about the status.
 #[derive(Debug, Clone, PartialEq)]
-pub enum StatusStep {
+pub(crate) enum StatusStep {
     /// It is right.
     Keep,
     /// It may wait this much longer.
@@ -108,7 +108,7 @@ pub enum StatusStep {
 }
 
 /// Decides what to do about one game server.
-pub fn plan(observed: &Observed<'_>, moment: &Moment<'_>, limits: &Limits) -> Plan {
+pub(crate) fn plan(observed: &Observed<'_>, moment: &Moment<'_>, limits: &Limits) -> Plan {
     match (observed.pod, observed.game_server) {
         (None, None) => Plan::Rest,
         (None, Some(game_server)) => without_pod(game_server),
@@ -167,10 +167,20 @@ fn create(
         // The Pod of an earlier set with this name, soon to be collected. Should the cache be the older one, the
         // set's own event brings this Pod back.
         Some(set) if set.metadata.uid != owner.uid => Plan::Rest,
-        Some(_) if pod.node_name.is_none() && moment.pod_age < limits.scheduling => {
-            Plan::Wait(limits.scheduling - moment.pod_age)
-        }
-        Some(set) => Plan::Create(Creation {
+        Some(set) => create_when_scheduled(pod, set, replaces, moment, limits),
+    }
+}
+
+fn create_when_scheduled(
+    pod: &PodView,
+    set: &SetView,
+    replaces: Option<String>,
+    moment: &Moment<'_>,
+    limits: &Limits,
+) -> Plan {
+    match limits.scheduling.saturating_sub(moment.pod_age) {
+        left if pod.node_name.is_none() && !left.is_zero() => Plan::Wait(left),
+        _ => Plan::Create(Creation {
             replaces,
             body: build::game_server(pod, set),
         }),

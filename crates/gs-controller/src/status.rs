@@ -19,7 +19,7 @@ const DESIRED_STATE: &str = "Ready";
 
 /// How long a difference may wait to be written, so that the next one can go with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
+pub(crate) struct Patience {
     /// For the first status of a starting server. A Pod that becomes Ready within it costs one status write, not two.
     pub birth: Duration,
     /// For details of a server whose state stays Creating or Deleting: each kubelet writes three to five of them on
@@ -38,7 +38,7 @@ impl Default for Patience {
 
 /// What the status should say.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Desired {
+pub(crate) struct Desired {
     /// `currentState`.
     pub state: GameServerState,
     /// `updatePriority`, always a string.
@@ -53,7 +53,7 @@ pub struct Desired {
 
 /// A Warning event to publish with a status write.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Warning {
+pub(crate) struct Warning {
     /// The condition's reason.
     pub reason: String,
     /// The condition's message.
@@ -61,7 +61,7 @@ pub struct Warning {
 }
 
 /// Computes the status of `game_server` from its Pod and the Pod's volume claims. `now` is RFC 3339.
-pub fn desired(pod: &PodView, game_server: &GameServerView, claims: &[Claim], now: &str) -> Desired {
+pub(crate) fn desired(pod: &PodView, game_server: &GameServerView, claims: &[Claim], now: &str) -> Desired {
     let previous = &game_server.status.conditions;
     Desired {
         state: pod.state(),
@@ -81,7 +81,7 @@ pub fn desired(pod: &PodView, game_server: &GameServerView, claims: &[Claim], no
 
 impl Desired {
     /// Whether `stored` already says this.
-    pub fn is_stored(&self, stored: &StoredStatus) -> bool {
+    pub(crate) fn is_stored(&self, stored: &StoredStatus) -> bool {
         stored.desired_state == DESIRED_STATE
             && stored.current_state == Some(self.state)
             && stored.update_priority == self.update_priority
@@ -97,7 +97,7 @@ impl Desired {
     ///
     /// Anything an allocator or a person would act on is written at once: any state but Creating, priorities, a change
     /// of state. What may wait is a starting server's first status and the details of a server that starts or ends.
-    pub fn may_wait(&self, stored: &StoredStatus, patience: &Patience) -> Duration {
+    pub(crate) fn may_wait(&self, stored: &StoredStatus, patience: &Patience) -> Duration {
         use GameServerState::{Creating, Deleting, NotReady};
         let priorities_shown = stored.current_state.is_none()
             || (stored.update_priority == self.update_priority
@@ -111,12 +111,12 @@ impl Desired {
     }
 
     /// Whether it says that the server is ready.
-    pub fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         self.state == GameServerState::Ready
     }
 
     /// The body of the server-side apply. `pod_status` is the Pod's status, whole.
-    pub fn body(&self, pod_status: Value, now: &str) -> Value {
+    pub(crate) fn body(&self, pod_status: Value, now: &str) -> Value {
         json!({
             "status": {
                 "desiredState": DESIRED_STATE,
@@ -136,7 +136,7 @@ impl Desired {
     /// Left out is what every server goes through: containers that are not ready while it starts, and whatever its
     /// containers say while it is being deleted. OKG warns there too; that is an event (a request, an object in etcd)
     /// for each server born and each server deleted, and hides the warnings that matter.
-    pub fn warnings(&self, stored: &StoredStatus) -> Vec<Warning> {
+    pub(crate) fn warnings(&self, stored: &StoredStatus) -> Vec<Warning> {
         let is_news = |condition: &&Condition| {
             let before = stored
                 .conditions

@@ -7,7 +7,7 @@ mod pod;
 mod set;
 mod volume;
 
-pub use game_server::{Belonging, GameServerView, StoredStatus};
-pub use pod::{Container, ContainerPhase, PodView};
-pub use set::{RESERVED, SetView};
-pub use volume::{ClaimView, VolumeView};
+pub(crate) use game_server::{Belonging, GameServerView, StoredStatus};
+pub(crate) use pod::{Container, ContainerPhase, PodView};
+pub(crate) use set::{RESERVED, SetView};
+pub(crate) use volume::{ClaimView, VolumeView};

@@ -29,7 +29,7 @@ fn a_kept_game_server_is_owned_by_its_set() {
 
 #[test]
 fn defaults_and_template_metadata_are_there_from_birth() {
-    let set = set().template(json!({"tier": "gold"}), json!({"gs-sync/map": "dust"}));
+    let set = set().template(&json!({"tier": "gold"}), &json!({"gs-sync/map": "dust"}));
     let game_server = born(&set).0;
     assert_eq!(
         game_server["spec"],
@@ -49,8 +49,8 @@ fn defaults_and_template_metadata_are_there_from_birth() {
 #[test]
 fn a_template_cannot_set_what_has_a_writer_of_its_own() {
     let set = set().template(
-        json!({"game.kruise.io/owner-gss": "other", "game.kruise.io/gs-deleting": "true"}),
-        json!({"game.kruise.io/gsTemplate-metadata-hash": "x"}),
+        &json!({"game.kruise.io/owner-gss": "other", "game.kruise.io/gs-deleting": "true"}),
+        &json!({"game.kruise.io/gsTemplate-metadata-hash": "x"}),
     );
     assert_eq!(set.view().template_hash, fixture::set().view().template_hash);
     assert_eq!(
@@ -117,12 +117,12 @@ proptest! {
         (new_labels, new_annotations) in (keys_and_values(), keys_and_values()),
         users in prop::collection::btree_map("user-[a-d]", "[x-z]", 0..3),
     ) {
-        let mut server = born(&set().template(json!(old_labels), json!(old_annotations)));
+        let mut server = born(&set().template(&json!(old_labels), &json!(old_annotations)));
         for (key, value) in &users {
             server.0["metadata"]["labels"][key] = json!(value);
             server.0["metadata"]["annotations"][key] = json!(value);
         }
-        let new = set().template(json!(new_labels), json!(new_annotations));
+        let new = set().template(&json!(new_labels), &json!(new_annotations));
         if let Some(patch) = metadata_patch(&pod().view(), Some(&new.view()), &server.view()) {
             fixture::merge(&mut server.0, &patch);
         }

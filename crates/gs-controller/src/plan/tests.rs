@@ -92,7 +92,7 @@ fn stored(case: &Case) -> GameServer {
 
 impl Case {
     fn waiting_long(&self) -> Self {
-        self.clone().waiting(Duration::from_secs(60))
+        self.clone().waiting(Duration::from_mins(1))
     }
 }
 
@@ -313,7 +313,7 @@ fn a_stored_status_and_a_heartbeat_need_no_write() {
 #[test]
 fn template_metadata_follows_the_set_and_its_own_status_does_not_wait_for_it() {
     let ready = stored(&case(pod().ready(), game_server()));
-    let changed = set().template(json!({"tier": "gold"}), json!({}));
+    let changed = set().template(&json!({"tier": "gold"}), &json!({}));
     let Plan::Update(update) = case(pod().ready(), ready.clone()).set(changed.clone()).plan() else {
         panic!()
     };

@@ -14,7 +14,7 @@ use crate::{conditions::Condition, fingerprint};
 /// A GameServer: what is compared with the Pod, and nothing more.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(from = "WireGameServer")]
-pub struct GameServerView {
+pub(crate) struct GameServerView {
     /// Identity, owners, and the few labels and annotations this controller writes or acts on.
     pub metadata: Meta,
     /// `spec.opsState`, for the metrics.
@@ -29,7 +29,7 @@ pub struct GameServerView {
 
 /// This controller's part of a GameServer's stored status.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct StoredStatus {
+pub(crate) struct StoredStatus {
     /// `status.desiredState`; empty while no status has been written.
     pub desired_state: String,
     /// `status.currentState`, if it is one of the known states.
@@ -46,7 +46,7 @@ pub struct StoredStatus {
 
 /// What a GameServer's controller reference says about the server it belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Belonging {
+pub(crate) enum Belonging {
     /// To this very Pod, or to the set that controls it.
     Current,
     /// To an earlier Pod of the same name, or to an earlier set.
@@ -57,7 +57,7 @@ pub enum Belonging {
 
 impl Belonging {
     /// Whom the GameServer with this metadata belongs to, seen from a Pod with the given UID and set.
-    pub fn of(metadata: &Meta, pod_uid: &str, set: &OwnerRef) -> Self {
+    pub(crate) fn of(metadata: &Meta, pod_uid: &str, set: &OwnerRef) -> Self {
         match metadata.controller() {
             None => Self::Nobody,
             Some(owner) if owner.uid == pod_uid || owner.uid == set.uid => Self::Current,
@@ -68,7 +68,7 @@ impl Belonging {
 
 impl GameServerView {
     /// Whether it is to be deleted as soon as its Pod is gone.
-    pub fn is_retired(&self) -> bool {
+    pub(crate) fn is_retired(&self) -> bool {
         self.metadata
             .labels
             .get(keys::label::GS_DELETING)
@@ -76,7 +76,7 @@ impl GameServerView {
     }
 
     /// The value of one of the annotations this controller keeps.
-    pub fn annotation(&self, key: &str) -> &str {
+    pub(crate) fn annotation(&self, key: &str) -> &str {
         self.metadata.annotations.get(key).map_or("", String::as_str)
     }
 }

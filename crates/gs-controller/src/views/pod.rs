@@ -10,12 +10,12 @@ use api_types::{
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::{fingerprint, views::StoredStatus};
+use crate::fingerprint;
 
 /// A Pod: what its GameServer's status is computed from.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(from = "WirePod")]
-pub struct PodView {
+pub(crate) struct PodView {
     /// Identity, the labels and annotations under this project's prefixes, owners.
     pub metadata: Meta,
     /// The node the Pod is bound to.
@@ -43,7 +43,7 @@ pub struct PodView {
 /// One of the Pod's conditions.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct PodCondition {
+pub(crate) struct PodCondition {
     /// `Ready`, `ContainersReady`, …
     #[serde(rename = "type")]
     pub type_: String,
@@ -59,7 +59,7 @@ pub struct PodCondition {
 
 /// A container or init container of the Pod, as far as its trouble is concerned.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Container {
+pub(crate) struct Container {
     /// Whether it is an init container.
     pub init: bool,
     /// What it does now.
@@ -70,7 +70,7 @@ pub struct Container {
 
 /// What a container does now.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum ContainerPhase {
+pub(crate) enum ContainerPhase {
     /// Not started.
     Waiting {
         /// Empty when the kubelet gives none.
@@ -90,7 +90,7 @@ pub enum ContainerPhase {
 /// How a container ended.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Ended {
+pub(crate) struct Ended {
     /// Empty when the kubelet gives none.
     pub reason: String,
     /// Empty when the kubelet gives none.
@@ -101,7 +101,7 @@ pub struct Ended {
 
 impl PodView {
     /// The game server state that this Pod shows.
-    pub fn state(&self) -> GameServerState {
+    pub(crate) fn state(&self) -> GameServerState {
         game_server_state(PodFacts {
             phase: self.phase.as_deref(),
             terminating: self.metadata.is_terminating(),
@@ -117,20 +117,15 @@ impl PodView {
     }
 
     /// The condition of the given type, if the Pod has it.
-    pub fn condition(&self, type_: &str) -> Option<&PodCondition> {
+    pub(crate) fn condition(&self, type_: &str) -> Option<&PodCondition> {
         self.conditions.iter().find(|condition| condition.type_ == type_)
     }
 
     /// The GameServerSet that controls this Pod.
-    pub fn set(&self) -> Option<&OwnerRef> {
+    pub(crate) fn set(&self) -> Option<&OwnerRef> {
         self.metadata
             .controller()
             .filter(|owner| owner.kind == "GameServerSet" && owner.api_version.starts_with(keys::GROUP))
-    }
-
-    /// Whether a GameServer's stored copy already shows this Pod's status.
-    pub fn is_shown_by(&self, stored: &StoredStatus) -> bool {
-        stored.pod_fingerprint == self.status_fingerprint
     }
 }
 

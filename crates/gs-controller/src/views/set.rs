@@ -10,7 +10,7 @@ use crate::fingerprint;
 /// A GameServerSet: what its GameServers are made from.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(from = "WireSet")]
-pub struct SetView {
+pub(crate) struct SetView {
     /// Identity only.
     pub metadata: Meta,
     /// Labels of the template that a GameServer takes over.
@@ -24,7 +24,7 @@ pub struct SetView {
 }
 
 /// Keys that a template cannot set on a GameServer: each has a writer of its own.
-pub const RESERVED: [&str; 5] = [
+pub(crate) const RESERVED: [&str; 5] = [
     keys::label::OWNER_GSS,
     keys::label::GS_DELETING,
     keys::label::NODE_NAME,

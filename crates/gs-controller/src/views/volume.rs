@@ -6,7 +6,7 @@ use serde::Deserialize;
 /// A PersistentVolumeClaim: whether it is bound, and to what.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(from = "WireClaim")]
-pub struct ClaimView {
+pub(crate) struct ClaimView {
     /// Identity only.
     pub metadata: Meta,
     /// The PersistentVolume it is bound to.
@@ -16,7 +16,7 @@ pub struct ClaimView {
 /// A PersistentVolume: whether something is wrong with it, and whose it is.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(from = "WireVolume")]
-pub struct VolumeView {
+pub(crate) struct VolumeView {
     /// Identity only.
     pub metadata: Meta,
     /// Namespace and name of the claim bound to it.
