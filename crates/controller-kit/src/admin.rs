@@ -48,6 +48,8 @@ struct ScopeHealth {
     namespace: String,
     primed: AtomicBool,
     heard: Mutex<Instant>,
+    /// Why the first list does not come.
+    failure: Mutex<Option<String>>,
 }
 
 impl WatchHealth {
@@ -63,6 +65,7 @@ impl WatchHealth {
                 namespace: namespace.clone(),
                 primed: AtomicBool::new(false),
                 heard: Mutex::new(Instant::now()),
+                failure: Mutex::default(),
             })
             .collect();
         Self {
@@ -95,6 +98,13 @@ impl WatchHealth {
         }
     }
 
+    /// The scope's list or watch ended with an error.
+    pub(crate) fn failed(&self, scope: usize, reason: &str) {
+        if let Some(scope) = self.scopes.get(scope) {
+            *scope.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+        }
+    }
+
     fn is_primed(&self) -> bool {
         *self.primed.borrow()
     }
@@ -109,12 +119,38 @@ impl WatchHealth {
             .unwrap_or_default()
     }
 
-    fn missing(&self) -> Vec<&str> {
+    /// Which first lists are not complete, and why, if any.
+    fn priming(&self) -> Result<(), String> {
         let missing = self
             .scopes
             .iter()
             .filter(|scope| !scope.primed.load(Ordering::Acquire));
-        missing.map(|scope| scope.namespace.as_str()).collect()
+        let lines: Vec<String> = missing.map(ScopeHealth::unprimed).collect();
+        if lines.is_empty() {
+            Ok(())
+        } else {
+            Err(lines.join("; "))
+        }
+    }
+}
+
+impl ScopeHealth {
+    fn unprimed(&self) -> String {
+        let mut text = "first list not complete".to_owned();
+        if !self.namespace.is_empty() {
+            text.push_str(" in ");
+            text.push_str(&self.namespace);
+        }
+        if let Some(reason) = self
+            .failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_deref()
+        {
+            text.push_str(": ");
+            text.push_str(reason);
+        }
+        text
     }
 }
 
@@ -177,17 +213,11 @@ impl Health {
                 Ok(())
             },
         )];
-        lines.extend(self.watches().iter().map(|watch| {
-            let missing = watch.missing();
-            let result = if watch.is_primed() {
-                Ok(())
-            } else if missing == [""] {
-                Err("first list not complete".to_owned())
-            } else {
-                Err(format!("first list not complete in {}", missing.join(", ")))
-            };
-            (format!("watch/{}", watch.name), result)
-        }));
+        lines.extend(
+            self.watches()
+                .iter()
+                .map(|watch| (format!("watch/{}", watch.name), watch.priming())),
+        );
         let checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
         lines.extend(checks.iter().map(|(name, check)| (name.clone(), check())));
         lines

@@ -106,7 +106,7 @@ impl Default for WatchArgs {
     fn default() -> Self {
         Self {
             namespaces: Vec::new(),
-            resync: Duration::from_secs(600),
+            resync: Duration::from_mins(10),
         }
     }
 }

@@ -258,10 +258,14 @@ async fn keep_warm(client: Client, shutdown: CancellationToken) -> anyhow::Resul
             Ok::<_, http::Error>(())
         });
         // At the same time: one after the other would take the same connection.
-        futures::future::try_join_all(touches).await?;
+        let round = async {
+            futures::future::try_join_all(touches).await?;
+            tokio::time::sleep(WARM_INTERVAL).await;
+            anyhow::Ok(())
+        };
         tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
-            () = tokio::time::sleep(WARM_INTERVAL) => {}
+            done = round => done?,
         }
     }
 }

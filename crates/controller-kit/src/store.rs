@@ -93,10 +93,10 @@ impl<T> Store<T> {
     }
 
     /// Visits every object: O(n), for metrics and sweeps, not for reconciles. `visit` may use the store.
-    pub fn for_each(&self, mut visit: impl FnMut(&Arc<T>)) {
+    pub fn for_each(&self, visit: impl FnMut(&Arc<T>)) {
         // Copied first: `visit` must not run under the lock the watch needs.
         let objects: Vec<Arc<T>> = self.read().objects.values().cloned().collect();
-        objects.iter().for_each(&mut visit);
+        objects.iter().for_each(visit);
     }
 
     /// Puts an object in, returning the one it replaces.
@@ -130,9 +130,9 @@ impl<T> Inner<T> {
     }
 
     fn insert(&mut self, key: &ObjectKey, object: Arc<T>) -> Option<Arc<T>> {
-        let old = self.objects.insert(key.clone(), Arc::clone(&object));
+        let old = self.objects.get(key);
         for index in &mut self.indexes {
-            let before = old.as_deref().and_then(&index.value_of);
+            let before = old.and_then(|old| (index.value_of)(old));
             let after = (index.value_of)(&object);
             if before == after {
                 continue;
@@ -144,7 +144,7 @@ impl<T> Inner<T> {
                 index.keys.entry(value).or_default().insert(key.clone());
             }
         }
-        old
+        self.objects.insert(key.clone(), object)
     }
 
     fn remove(&mut self, key: &ObjectKey) -> Option<Arc<T>> {

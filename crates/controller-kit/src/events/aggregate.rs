@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::EventRecord;
 
 /// Equal events within this time of the first are one event with a count.
-const WINDOW: Duration = Duration::from_secs(600);
+const WINDOW: Duration = Duration::from_mins(10);
 /// Events waiting to be written; more are dropped.
 const MAX_PENDING: usize = 1024;
 /// Events remembered for folding; beyond, those already written are forgotten.

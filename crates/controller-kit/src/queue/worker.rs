@@ -174,7 +174,7 @@ async fn sleep_until(due: Option<Instant>) {
 }
 
 /// Ends when any gate got a new value; never, when there is none or all senders are gone.
-async fn any_changed(gates: &mut Vec<watch::Receiver<bool>>) {
+async fn any_changed(gates: &mut [watch::Receiver<bool>]) {
     if gates.is_empty() {
         return std::future::pending().await;
     }

@@ -1,6 +1,5 @@
 //! One scope's connection to the API server: list, watch, and again.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,7 +22,7 @@ use crate::resource::push_encoded;
 use crate::write::describe;
 
 /// Objects a page of a list holds: bounds the memory of one answer.
-const PAGE: usize = 500;
+const PAGE: &str = "500";
 /// A page, or the head of a watch's answer, must come within this time.
 const ANSWER: Duration = Duration::from_secs(30);
 /// How long the server keeps a watch open, ±10 %.
@@ -35,7 +34,7 @@ const SHORT: Duration = Duration::from_secs(2);
 /// Starts refused by the server in a row until the list is taken again.
 const REFUSALS: u32 = 3;
 /// A full list about this often, against whatever a watch may have missed.
-const RELIST_EVERY: Duration = Duration::from_secs(3600);
+const RELIST_EVERY: Duration = Duration::from_hours(1);
 
 /// Where a follower looks, and where it reports its health.
 pub(super) struct Scope {
@@ -61,6 +60,8 @@ pub(super) struct Follower<T> {
     version: Option<String>,
     relist_reason: &'static str,
     relist_at: Instant,
+    /// The last list's history was compacted between two pages: the next one asks for everything at once.
+    unpaged: bool,
     failures: u32,
     refusals: u32,
 }
@@ -88,6 +89,7 @@ impl<T: Watched> Follower<T> {
             version: None,
             relist_reason: "start",
             relist_at: Instant::now(),
+            unpaged: false,
             failures: 0,
             refusals: 0,
         }
@@ -107,12 +109,13 @@ impl<T: Watched> Follower<T> {
         let result = match self.version.clone() {
             None => self.list().await,
             Some(_) if started >= self.relist_at => Err(Ended::Expired("periodic")),
-            Some(version) => Err(self.watch(version).await),
+            Some(version) => Err(self.watch(&version).await),
         };
         let delay = match result {
             Ok(version) => {
                 self.version = Some(version);
                 self.failures = 0;
+                self.unpaged = false;
                 self.relist_at = Instant::now() + RELIST_EVERY.mul_f64(rand::random_range(0.8..1.2));
                 self.scope.health.scope_primed(self.scope.number);
                 return;
@@ -127,9 +130,13 @@ impl<T: Watched> Follower<T> {
     /// Decides what follows the end of a watch or list; gives how long to wait first.
     fn after(&mut self, ended: Ended, lasted: Duration) -> Option<Duration> {
         let reason = match ended {
-            Ended::Closed if self.failures == 0 && lasted >= SHORT => return None,
+            Ended::Closed if lasted >= SHORT => {
+                self.failures = 0;
+                return None;
+            }
             Ended::Closed => "closed at once".to_owned(),
             Ended::Expired(why) => {
+                self.unpaged = self.version.is_none();
                 self.relist_from_nothing(why);
                 if why == "periodic" {
                     return None;
@@ -145,6 +152,7 @@ impl<T: Watched> Follower<T> {
             }
             Ended::Cut(reason) => reason,
         };
+        self.scope.health.failed(self.scope.number, &reason);
         let delay = Backoff::WATCH.delay(self.failures, rand::random());
         self.failures += 1;
         counter!("gamekeeper_watch_errors_total", "resource" => T::RESOURCE.plural).increment(1);
@@ -188,14 +196,12 @@ impl<T: Watched> Follower<T> {
     }
 
     async fn page(&self, next: &str) -> Result<Bytes, Ended> {
-        let mut uri = self.uri();
-        // Writing to a String cannot fail.
-        let _ = write!(uri, "&limit={PAGE}");
-        if !next.is_empty() {
-            uri.push_str("&continue=");
-            push_encoded(&mut uri, next);
-        }
-        let request = http::Request::get(uri)
+        let query: &[_] = match (self.unpaged, next) {
+            (true, _) => &[],
+            (false, "") => &[("limit", PAGE)],
+            (false, next) => &[("limit", PAGE), ("continue", next)],
+        };
+        let request = http::Request::get(self.uri(query))
             .header(http::header::ACCEPT, "application/json")
             .body(Body::empty())
             .map_err(|error| Ended::Refused(error.to_string()))?;
@@ -204,20 +210,20 @@ impl<T: Watched> Follower<T> {
             Ok(result) => result,
             Err(_) => Err(Ended::Cut(format!("no list within {ANSWER:?}"))),
         };
-        self.count("list", &result);
+        count::<T, _>("list", &result);
         requests::record_duration("list", &T::RESOURCE, started.elapsed());
         result
     }
 
     /// Follows the changes after `version` until the watch ends.
-    async fn watch(&mut self, version: String) -> Ended {
+    async fn watch(&mut self, version: &str) -> Ended {
         let seconds = rand::random_range(WATCH_SECONDS * 9 / 10..=WATCH_SECONDS * 11 / 10);
-        let mut uri = self.uri();
-        let _ = write!(
-            uri,
-            "&watch=true&allowWatchBookmarks=true&timeoutSeconds={seconds}&resourceVersion="
-        );
-        push_encoded(&mut uri, &version);
+        let uri = self.uri(&[
+            ("watch", "true"),
+            ("allowWatchBookmarks", "true"),
+            ("timeoutSeconds", &seconds.to_string()),
+            ("resourceVersion", version),
+        ]);
         let request = match http::Request::get(uri)
             .header("accept", "application/json")
             .body(Vec::new())
@@ -229,7 +235,7 @@ impl<T: Watched> Follower<T> {
             Ok(result) => result.map_err(Ended::from),
             Err(_) => Err(Ended::Cut(format!("no watch within {ANSWER:?}"))),
         };
-        self.count("watch", &opened);
+        count::<T, _>("watch", &opened);
         let mut lines = match opened {
             Ok(lines) => Box::pin(lines),
             Err(ended) => return ended,
@@ -305,7 +311,7 @@ impl<T: Watched> Follower<T> {
                 if deleted {
                     self.sink.deleted(&identity.key(), None);
                 } else {
-                    self.sink.malformed(&identity, reason);
+                    self.sink.malformed(&identity, &reason);
                 }
             }
         }
@@ -328,31 +334,36 @@ impl<T: Watched> Follower<T> {
         Ok(())
     }
 
-    fn uri(&self) -> String {
+    /// The collection's path with the selectors and `query`, whose values are encoded.
+    fn uri(&self, query: &[(&str, &str)]) -> String {
         let mut uri = T::RESOURCE.path(&self.scope.namespace, None, None);
-        // Always there, so that everything else can be appended with `&`.
-        uri.push_str("?timeout=35s");
-        for (name, selector) in [
+        let selectors = [
             ("labelSelector", &self.selectors.labels),
             ("fieldSelector", &self.selectors.fields),
-        ] {
-            if let Some(selector) = selector {
-                let _ = write!(uri, "&{name}=");
-                push_encoded(&mut uri, selector);
-            }
+        ];
+        let selectors = selectors
+            .iter()
+            .filter_map(|(name, value)| Some((*name, value.as_deref()?)));
+        let mut separator = '?';
+        for (name, value) in query.iter().copied().chain(selectors) {
+            uri.push(separator);
+            uri.push_str(name);
+            uri.push('=');
+            push_encoded(&mut uri, value);
+            separator = '&';
         }
         uri
     }
+}
 
-    fn count<R>(&self, verb: &'static str, result: &Result<R, Ended>) {
-        let outcome = match result {
-            Ok(_) | Err(Ended::Closed) => "ok",
-            Err(Ended::Expired(_)) => "expired",
-            Err(Ended::Refused(_)) => "refused",
-            Err(Ended::Cut(_)) => "unknown",
-        };
-        requests::count(verb, &T::RESOURCE, "", outcome);
-    }
+fn count<T: Watched, R>(verb: &'static str, result: &Result<R, Ended>) {
+    let outcome = match result {
+        Ok(_) | Err(Ended::Closed) => "ok",
+        Err(Ended::Expired(_)) => "expired",
+        Err(Ended::Refused(_)) => "refused",
+        Err(Ended::Cut(_)) => "unknown",
+    };
+    requests::count(verb, &T::RESOURCE, "", outcome);
 }
 
 impl From<kube::Error> for Ended {
@@ -388,6 +399,7 @@ async fn exchange(client: &Client, request: http::Request<Body>) -> Result<Bytes
     })
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "the shape map_err wants")]
 fn not_understood(error: serde_json::Error) -> Ended {
     Ended::Cut(format!("answer not understood: {error}"))
 }

@@ -117,3 +117,79 @@ pub(super) fn decode<T: Watched>(raw: &RawValue) -> Result<Decoded<T>, serde_jso
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use api_types::views::PodView;
+
+    use super::*;
+
+    fn decoded(text: &str) -> Result<Decoded<PodView>, serde_json::Error> {
+        let frame: Frame<'_> = serde_json::from_str(text).unwrap();
+        decode(frame.object)
+    }
+
+    #[test]
+    fn a_frame_is_split_without_decoding_and_a_bad_object_keeps_its_identity() {
+        let good = r#"{"type":"ADDED","object":{"metadata":{"name":"a-0","namespace":"n","uid":"u"}}}"#;
+        assert!(matches!(decoded(good), Ok(Decoded::Object(pod)) if pod.metadata.name == "a-0"));
+        let bad = r#"{"type":"ADDED","object":{"metadata":{"name":"a-0","namespace":"n","uid":"u",
+            "resourceVersion":"7"},"status":{"phase":["not","a","phase"]}}}"#;
+        let Ok(Decoded::Malformed(identity, reason)) = decoded(bad) else {
+            panic!("expected a bad object")
+        };
+        assert_eq!(
+            (identity.key(), identity.resource_version.as_str()),
+            (ObjectKey::new("n", "a-0"), "7")
+        );
+        assert!(
+            reason.contains("phase") || reason.contains("expected"),
+            "{reason}"
+        );
+    }
+
+    #[test]
+    fn an_object_without_a_name_is_no_answer_of_an_api_server() {
+        assert!(decoded(r#"{"type":"ADDED","object":{}}"#).is_err());
+    }
+
+    #[test]
+    fn an_empty_page_may_have_null_items() {
+        let page: Page<'_> =
+            serde_json::from_str(r#"{"metadata":{"resourceVersion":"5","continue":"x"},"items":null}"#)
+                .unwrap();
+        assert!(page.items.is_none());
+        assert_eq!(
+            (
+                page.metadata.resource_version.as_str(),
+                page.metadata.next.as_str()
+            ),
+            ("5", "x")
+        );
+    }
+
+    #[test]
+    fn expiry_is_known_by_code_or_reason() {
+        assert!(
+            Status {
+                code: 410,
+                ..Status::default()
+            }
+            .is_expired()
+        );
+        assert!(
+            Status {
+                reason: "Expired".into(),
+                ..Status::default()
+            }
+            .is_expired()
+        );
+        assert!(
+            !Status {
+                code: 500,
+                ..Status::default()
+            }
+            .is_expired()
+        );
+    }
+}

@@ -59,7 +59,7 @@ impl<T: Watched> Sink<T> {
     }
 
     /// An object could not be decoded. Its last good version stays, unless it is another object's.
-    pub(super) fn malformed(&self, identity: &Identity, reason: String) {
+    pub(super) fn malformed(&self, identity: &Identity, reason: &str) {
         let key = identity.key();
         self.malformed.increment(1);
         tracing::warn!(
@@ -78,7 +78,7 @@ impl<T: Watched> Sink<T> {
             self.tell(Change::Deleted(held));
         }
         for handler in &self.on_malformed {
-            handler(key.clone(), reason.clone());
+            handler(key.clone(), reason.to_owned());
         }
     }
 

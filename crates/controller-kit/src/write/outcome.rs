@@ -10,7 +10,7 @@ use crate::queue::ReconcileError;
 /// How long to wait after 429 without a `Retry-After`.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Longest wait taken over from a server (or a proxy) that asks for more.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
+const MAX_RETRY_AFTER: Duration = Duration::from_mins(1);
 
 /// Why a write did not happen, or is not known to have happened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -158,4 +158,97 @@ fn is_stale(status: &Status, json_patch: bool) -> bool {
         .iter()
         .any(|cause| cause.field == "metadata.uid");
     uid_differs || (json_patch && status.details.causes.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn sorted(code: u16, body: &serde_json::Value) -> Failure {
+        classify(
+            StatusCode::from_u16(code).unwrap(),
+            None,
+            body.to_string().as_bytes(),
+            false,
+        )
+    }
+
+    fn category(code: u16, body: &serde_json::Value) -> &'static str {
+        sorted(code, body).outcome()
+    }
+
+    #[test]
+    fn answers_are_sorted_by_what_the_writer_has_to_do() {
+        let plain = json!({ "message": "m" });
+        let expected = [
+            (400, "invalid"),
+            (401, "forbidden"),
+            (403, "forbidden"),
+            (404, "not_found"),
+            (405, "invalid"),
+            (408, "unknown"),
+            (409, "conflict"),
+            (413, "invalid"),
+            (415, "invalid"),
+            (422, "invalid"),
+            (429, "throttled"),
+            (500, "unknown"),
+            (502, "unknown"),
+            (503, "unknown"),
+            (504, "unknown"),
+        ];
+        for (code, outcome) in expected {
+            assert_eq!(category(code, &plain), outcome, "{code}");
+        }
+        assert_eq!(
+            category(409, &json!({ "reason": "AlreadyExists" })),
+            "already_exists"
+        );
+    }
+
+    #[test]
+    fn a_precondition_told_as_422_is_a_conflict() {
+        let immutable =
+            json!({ "reason": "Invalid", "details": { "causes": [{ "field": "metadata.uid" }] } });
+        assert_eq!(category(422, &immutable), "conflict");
+        let other = json!({ "reason": "Invalid", "details": { "causes": [{ "field": "spec.replicas" }] } });
+        assert_eq!(category(422, &other), "invalid");
+        let no_cause =
+            json!({ "reason": "Invalid", "message": "the server rejected our request" }).to_string();
+        let sorted = classify(StatusCode::UNPROCESSABLE_ENTITY, None, no_cause.as_bytes(), true);
+        assert_eq!(sorted.outcome(), "conflict");
+    }
+
+    #[test]
+    fn retry_after_comes_from_header_then_body_then_default_and_is_bounded() {
+        let wait = |header: Option<u64>, body: &serde_json::Value| {
+            let header = header.map(Duration::from_secs);
+            match classify(
+                StatusCode::TOO_MANY_REQUESTS,
+                header,
+                body.to_string().as_bytes(),
+                false,
+            ) {
+                Failure::Error(WriteError::TooManyRequests { retry_after }) => retry_after.as_secs(),
+                other => panic!("{other:?}"),
+            }
+        };
+        let body = json!({ "details": { "retryAfterSeconds": 5 } });
+        assert_eq!(wait(Some(2), &body), 2);
+        assert_eq!(wait(None, &body), 5);
+        assert_eq!(wait(None, &json!({})), 1);
+        assert_eq!(wait(Some(1000), &body), 60);
+    }
+
+    #[test]
+    fn an_answer_that_is_no_status_is_sorted_by_its_code() {
+        let page = b"<html>bad gateway</html>";
+        let failure = classify(StatusCode::BAD_GATEWAY, None, page, false);
+        assert_eq!(
+            failure,
+            WriteError::Unknown(format!("502 Bad Gateway: {}", "<html>bad gateway</html>")).into()
+        );
+    }
 }
