@@ -42,7 +42,7 @@ pub struct Options {
 /// Name of the demo's cluster.
 const CLUSTER: &str = "demo";
 /// The set of the documentation that the demo applies unmodified.
-const MANIFEST: &str = "e2e/manifests/service-quality-gate-data.yaml";
+const MANIFEST: &str = "e2e/manifests/minecraft-processes.yaml";
 /// A set whose container has its opsState in a file.
 const LOBBY: &str = include_str!("lobby.yaml");
 const READY: Duration = Duration::from_secs(180);

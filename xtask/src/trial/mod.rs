@@ -3,6 +3,7 @@
 mod allocate;
 mod arena;
 mod kill;
+mod observer;
 mod session;
 
 pub use arena::{Allocation, Arena, ArenaSpec};
