@@ -91,3 +91,6 @@ pub struct GameServerSetSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eviction: Option<Eviction>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,11 +6,13 @@
 //! | [`views`] | the parts of objects that the controllers watch, decoded straight from the watch |
 //! | [`keys`] | labels, annotations, condition types, field managers |
 //! | [`state`], [`ops_state`] | the state of a server, computed from its Pod; what operators say about it |
+//! | [`crd`] | the CustomResourceDefinitions with their validation rules |
 //! | [`names`], [`int_or_string`] | derived names; values that are an integer or a string |
 //!
 //! There is no client and no async code here: a controller, a command-line tool and a test all use the same types.
 
 pub mod condition;
+pub mod crd;
 pub mod game_server;
 pub mod game_server_set;
 pub mod int_or_string;

@@ -11,3 +11,6 @@ mod pod;
 pub use game_server::{GameServerSetView, GameServerView};
 pub use meta::{Meta, OwnerRef};
 pub use pod::{ContainerImage, PodConditionView, PodView};
+
+#[cfg(test)]
+mod tests;
