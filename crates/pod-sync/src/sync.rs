@@ -7,6 +7,7 @@ use controller_kit::{
     events::Events,
     key::ObjectKey,
     queue::{Next, Queue},
+    store::Store,
     write::{WriteError, Writer},
 };
 use jiff::Timestamp;
@@ -53,13 +54,7 @@ impl Syncer {
 
     /// Considers every Pod: at the start, when shards were gained, and at each resync.
     pub(crate) fn sweep(&self) {
-        for key in self
-            .observer
-            .pods
-            .get()
-            .map(|pods| pods.keys())
-            .unwrap_or_default()
-        {
+        for key in self.observer.pods.get().map(Store::keys).unwrap_or_default() {
             self.consider(&key, Trigger::Sweep);
         }
     }
@@ -73,9 +68,9 @@ impl Syncer {
         let known = old.map(plan::invalid_values).unwrap_or_default();
         values.retain(|value| !known.contains(value));
         metrics::skipped(values.len());
-        notify::invalid(new, &values)
-            .into_iter()
-            .for_each(|event| self.events.publish(event));
+        for event in notify::invalid(new, &values) {
+            self.events.publish(event);
+        }
     }
 
     /// Observe, plan, write. One request, no reads.
@@ -155,9 +150,9 @@ impl Syncer {
         }
         metrics::patched(patch.changes.iter().map(|change| change.subject).collect());
         if let Some(server) = &snapshot.server {
-            notify::changes(server, &patch.changes)
-                .into_iter()
-                .for_each(|event| self.events.publish(event));
+            for event in notify::changes(server, &patch.changes) {
+                self.events.publish(event);
+            }
         }
     }
 }

@@ -23,7 +23,7 @@ fn planned(server: &GameServerView, pod: &PodView) -> Option<PodPatch> {
 }
 
 /// `key=value` or `key-` for each label and annotation of the patch, what pod-sync remembers left out.
-fn written(patch: &Option<PodPatch>) -> Vec<String> {
+fn written(patch: Option<&PodPatch>) -> Vec<String> {
     let Some(patch) = patch else { return Vec::new() };
     patch
         .labels
@@ -50,7 +50,7 @@ fn plan_of_a_pod_born_right_waits_until_it_is_ready() {
 
     let patch = planned(&server().view(), &pod().ready().view());
     assert_eq!(
-        written(&patch),
+        written(patch.as_ref()),
         ["gs-state=Ready", &format!("state-last-changed-time={NOW_TEXT}")]
     );
     let patch = patch.unwrap();
@@ -88,7 +88,7 @@ fn plan_writes_each_field_of_the_spec() {
     for (field, value, expected) in cases {
         let server = server().spec(field, value.clone()).version(2, 20);
         assert_eq!(
-            written(&planned(&server.view(), &synced_pod().view())),
+            written(planned(&server.view(), &synced_pod().view()).as_ref()),
             expected,
             "{field}: {value}"
         );
@@ -115,7 +115,7 @@ fn plan_takes_absent_and_empty_values_for_their_defaults() {
         &server().view(),
         &synced_pod().label("game.kruise.io/gs-opsState", "Kill").view(),
     );
-    assert_eq!(written(&patch)[0], "gs-opsState=None");
+    assert_eq!(written(patch.as_ref())[0], "gs-opsState=None");
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn plan_leaves_out_only_the_value_no_label_can_hold() {
         .version(2, 20)
         .view();
     let patch = planned(&server, &synced_pod().view());
-    assert_eq!(written(&patch), ["gs-update-priority=5"]);
+    assert_eq!(written(patch.as_ref()), ["gs-update-priority=5"]);
     assert_eq!(
         invalid_values(&server),
         [InvalidValue {
@@ -176,7 +176,7 @@ fn plan_follows_the_state_of_the_pod() {
             format!("gs-state={state}"),
             format!("state-last-changed-time={NOW_TEXT}"),
         ];
-        assert_eq!(written(&planned(&server().view(), &pod.view())), expected);
+        assert_eq!(written(planned(&server().view(), &pod.view()).as_ref()), expected);
         let shown = pod.label("game.kruise.io/gs-state", state);
         assert_eq!(
             planned(&server().view(), &shown.view()),
@@ -190,7 +190,7 @@ fn plan_follows_the_state_of_the_pod() {
 fn plan_dates_a_state_only_when_there_was_one_before() {
     let bare = synced_pod().label("game.kruise.io/gs-state", "");
     assert_eq!(
-        written(&planned(&server().view(), &bare.view())),
+        written(planned(&server().view(), &bare.view()).as_ref()),
         ["gs-state=Ready"]
     );
 }
@@ -206,7 +206,7 @@ fn plan_shows_the_state_of_a_pod_without_gameserver() {
         },
         now(),
     );
-    assert_eq!(written(&patch)[0], "gs-state=Ready");
+    assert_eq!(written(patch.as_ref())[0], "gs-state=Ready");
     assert!(
         !patch
             .unwrap()
@@ -224,7 +224,7 @@ fn plan_ignores_the_cascade_gameserver_of_an_earlier_pod() {
     assert_eq!(planned(&stale, &synced_pod().view()), None);
     let own = server().spec("opsState", json!("Kill")).version(2, 20).view();
     assert_eq!(
-        written(&planned(&own, &synced_pod().view()))[0],
+        written(planned(&own, &synced_pod().view()).as_ref())[0],
         "gs-opsState=Kill"
     );
 }
@@ -236,7 +236,7 @@ fn plan_applies_a_gameserver_of_the_set_to_whatever_pod_there_is() {
         .owner("GameServerSet", "arena", "set-uid")
         .version(4, 20);
     assert_eq!(
-        written(&planned(&surviving.view(), &pod().view()))[0],
+        written(planned(&surviving.view(), &pod().view()).as_ref())[0],
         "gs-opsState=Allocated"
     );
     let foreign = surviving.owner("GameServerSet", "another", "set-uid");
@@ -250,7 +250,10 @@ fn plan_sets_changes_and_removes_gs_sync_keys() {
         .label("gs-sync/map", "desert")
         .version(1, 20);
     let patch = planned(&allocated.view(), &synced_pod().view());
-    assert_eq!(written(&patch), ["gs-sync/map=desert", "gs-sync/match-id=m-1"]);
+    assert_eq!(
+        written(patch.as_ref()),
+        ["gs-sync/map=desert", "gs-sync/match-id=m-1"]
+    );
     let shown = crate::overlay::patched(&synced_pod().view(), &patch.unwrap(), "101");
 
     let next = server()
@@ -258,12 +261,12 @@ fn plan_sets_changes_and_removes_gs_sync_keys() {
         .label("gs-sync/map", "desert")
         .version(1, 21);
     let patch = planned(&next.view(), &shown);
-    assert_eq!(written(&patch), ["gs-sync/match-id=m-2"]);
+    assert_eq!(written(patch.as_ref()), ["gs-sync/match-id=m-2"]);
     let shown = crate::overlay::patched(&shown, &patch.unwrap(), "102");
 
     let over = server().label("gs-sync/map", "desert").version(1, 22);
     let patch = planned(&over.view(), &shown);
-    assert_eq!(written(&patch), ["gs-sync/match-id-"]);
+    assert_eq!(written(patch.as_ref()), ["gs-sync/match-id-"]);
     let shown = crate::overlay::patched(&shown, &patch.unwrap(), "103");
     assert_eq!(planned(&over.view(), &shown), None);
 }
@@ -282,10 +285,10 @@ fn plan_removes_a_template_key_once_the_gameserver_had_it_and_lost_it() {
         .version(1, 20)
         .view();
     let patch = planned(&had, &pod);
-    assert_eq!(written(&patch), ["gs-sync/delete-block=false"]);
+    assert_eq!(written(patch.as_ref()), ["gs-sync/delete-block=false"]);
     let shown = crate::overlay::patched(&pod, &patch.unwrap(), "101");
     assert_eq!(
-        written(&planned(&server().version(1, 21).view(), &shown)),
+        written(planned(&server().version(1, 21).view(), &shown).as_ref()),
         ["gs-sync/delete-block-"]
     );
 }
@@ -299,7 +302,7 @@ fn plan_remembers_a_key_both_have_so_that_its_removal_is_seen() {
     let shown = crate::overlay::patched(&pod, &patch, "101");
     assert_eq!(planned(&both, &shown), None);
     assert_eq!(
-        written(&planned(&server().version(1, 11).view(), &shown)),
+        written(planned(&server().version(1, 11).view(), &shown).as_ref()),
         ["gs-sync/map-"]
     );
 }
@@ -342,14 +345,13 @@ fn plan_lists_containers_under_update_from_preupdate_until_it_is_over() {
         .label("lifecycle.apps.kruise.io/state", "PreparingUpdate")
         .view();
     let observed = |pod: PodView| {
-        written(&plan(
-            &Observed {
-                server: Some(&server().view()),
-                pod: &pod,
-                template: Some(&template),
-            },
-            now(),
-        ))
+        let server = server().view();
+        let observed = Observed {
+            server: Some(&server),
+            pod: &pod,
+            template: Some(&template),
+        };
+        written(plan(&observed, now()).as_ref())
     };
     assert!(observed(held).contains(&"gs-updating-containers=game".to_owned()));
 
@@ -384,7 +386,7 @@ fn plan_leaves_an_overridden_container_out_of_the_update() {
         },
         now(),
     );
-    assert!(written(&patch).contains(&"gs-updating-containers=log".to_owned()));
+    assert!(written(patch.as_ref()).contains(&"gs-updating-containers=log".to_owned()));
 }
 
 #[test]
@@ -398,7 +400,10 @@ fn plan_refuses_a_gameserver_older_than_the_one_the_pod_shows() {
 
     // Its state is still told, straight from the Pod; nothing of the old GameServer goes with it.
     let crashed = shown.status(json!({"phase": "Failed"})).view();
-    assert_eq!(written(&planned(&server().view(), &crashed))[0], "gs-state=Crash");
+    assert_eq!(
+        written(planned(&server().view(), &crashed).as_ref())[0],
+        "gs-state=Crash"
+    );
     assert!(
         !planned(&server().view(), &crashed)
             .unwrap()
@@ -425,7 +430,7 @@ fn plan_follows_a_gameserver_made_anew_whose_generations_start_again() {
         .annotation(RECORD, r#"{"podUID":"pod-uid","resourceVersion":"20"}"#);
     let anew = server().metadata("uid", json!("second-gs")).version(1, 30);
     assert_eq!(
-        written(&planned(&anew.view(), &shown.view()))[0],
+        written(planned(&anew.view(), &shown.view()).as_ref())[0],
         "gs-opsState=None"
     );
 }
@@ -437,7 +442,7 @@ fn plan_knows_no_order_between_clusters() {
         .label("game.kruise.io/gs-opsState", "Kill")
         .annotation(RECORD, r#"{"podUID":"elsewhere","resourceVersion":"999999"}"#);
     assert_eq!(
-        written(&planned(&server().view(), &restored.view()))[0],
+        written(planned(&server().view(), &restored.view()).as_ref())[0],
         "gs-opsState=None"
     );
 }
@@ -456,11 +461,11 @@ fn plan_reads_the_birth_generation_only_for_a_gameserver_that_survived() {
         "older than the birth"
     );
     assert_eq!(
-        written(&planned(&survivor.version(6, 22).view(), &born.view()))[0],
+        written(planned(&survivor.version(6, 22).view(), &born.view()).as_ref())[0],
         "gs-opsState=None"
     );
     assert_eq!(
-        written(&planned(&server().view(), &born.view()))[0],
+        written(planned(&server().view(), &born.view()).as_ref())[0],
         "gs-opsState=None",
         "younger than the Pod"
     );

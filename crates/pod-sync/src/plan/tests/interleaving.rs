@@ -113,10 +113,10 @@ impl World {
             }
             Step::SeeServer(i) => {
                 self.processes[i].server_seen =
-                    (self.processes[i].server_seen + 1).min(self.servers.len() - 1)
+                    (self.processes[i].server_seen + 1).min(self.servers.len() - 1);
             }
             Step::SeePod(i) => {
-                self.processes[i].pod_seen = (self.processes[i].pod_seen + 1).min(self.pods.len() - 1)
+                self.processes[i].pod_seen = (self.processes[i].pod_seen + 1).min(self.pods.len() - 1);
             }
             Step::Send(i) => {
                 if self.processes[i].on_the_wire.is_none() {

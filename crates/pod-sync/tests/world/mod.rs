@@ -1,0 +1,309 @@
+//! A namespace of its own on a real API server, GameServers and Pods in it, an independent watch on the Pods, and pod-sync
+//! processes. No nodes are needed: the Pods name a scheduler that does not exist, and the test writes their status.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+
+mod process;
+mod watcher;
+
+use std::{
+    collections::BTreeMap,
+    fmt::Debug,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use k8s_openapi::{
+    api::core::v1::{Event, Namespace, Pod},
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
+use kube::{
+    Api, Client, Config,
+    api::{
+        ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams,
+        PostParams,
+    },
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use serde_json::{Value, json};
+
+pub(crate) use process::PodSync;
+pub(crate) use watcher::PodWatch;
+
+/// How long anything may take on a busy machine before a test gives up.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// One test's namespace.
+pub(crate) struct World {
+    pub(crate) client: Client,
+    pub(crate) namespace: String,
+    pub(crate) kubeconfig: PathBuf,
+    pub(crate) pods: Api<Pod>,
+    pub(crate) servers: Api<DynamicObject>,
+}
+
+impl World {
+    /// A fresh namespace, with the CRDs installed.
+    pub(crate) async fn new() -> Self {
+        let kubeconfig = kubeconfig();
+        let client = connect(&kubeconfig).await;
+        install_crds(&client).await;
+        let namespaces: Api<Namespace> = Api::all(client.clone());
+        let wanted: Namespace =
+            serde_json::from_value(json!({"metadata": {"generateName": "pod-sync-"}})).unwrap();
+        let namespace = namespaces
+            .create(&PostParams::default(), &wanted)
+            .await
+            .unwrap()
+            .metadata
+            .name
+            .unwrap();
+        let pods = Api::namespaced(client.clone(), &namespace);
+        let servers = Api::namespaced_with(client.clone(), &namespace, &game_server());
+        Self {
+            client,
+            namespace,
+            kubeconfig,
+            pods,
+            servers,
+        }
+    }
+
+    /// A Pod as gss-controller makes it, and its Cascade GameServer as gs-controller makes it.
+    pub(crate) async fn server(&self, name: &str) -> Pod {
+        let pod = self.pod(name, json!({})).await;
+        self.game_server(name, &pod, json!({})).await;
+        pod
+    }
+
+    /// A Pod with these extra metadata.
+    pub(crate) async fn pod(&self, name: &str, metadata: Value) -> Pod {
+        let mut pod = json!({
+            "metadata": {"name": name, "labels": {
+                "game.kruise.io/owner-gss": "arena",
+                "game.kruise.io/gs-state": "Creating",
+                "game.kruise.io/gs-opsState": "None",
+                "game.kruise.io/gs-update-priority": "0",
+                "game.kruise.io/gs-delete-priority": "0",
+                "game.kruise.io/network-disabled": "false",
+            }},
+            "spec": {
+                "schedulerName": "nobody",
+                "containers": [{"name": "game", "image": "game:1"}, {"name": "log", "image": "log:1"}],
+            },
+        });
+        merge(&mut pod["metadata"], &metadata);
+        let pod: Pod = serde_json::from_value(pod).unwrap();
+        // The namespace's service account is made a moment after the namespace; Pods are refused until then.
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match self.pods.create(&PostParams::default(), &pod).await {
+                Ok(pod) => return pod,
+                Err(kube::Error::Api(status)) if status.code == 403 && Instant::now() < end => pause().await,
+                Err(error) => panic!("cannot create the Pod: {error}"),
+            }
+        }
+    }
+
+    /// A GameServer called `name`, owned by `owner`, with this spec over the defaults.
+    pub(crate) async fn game_server(&self, name: &str, owner: &Pod, spec: Value) {
+        let owner = &owner.metadata;
+        let mut object = json!({
+            "apiVersion": "game.kruise.io/v1alpha1", "kind": "GameServer",
+            "metadata": {
+                "name": name,
+                "labels": {"game.kruise.io/owner-gss": "arena"},
+                "ownerReferences": [{
+                    "apiVersion": "v1", "kind": "Pod", "name": owner.name, "uid": owner.uid,
+                    "controller": true, "blockOwnerDeletion": true,
+                }],
+            },
+            "spec": {"opsState": "None", "updatePriority": 0, "deletionPriority": 0, "networkDisabled": false},
+        });
+        merge(&mut object["spec"], &spec);
+        let object: DynamicObject = serde_json::from_value(object).unwrap();
+        self.servers
+            .create(&PostParams::default(), &object)
+            .await
+            .unwrap();
+    }
+
+    /// Merge-patches a GameServer and returns it, as an allocator would.
+    pub(crate) async fn change(&self, name: &str, patch: Value) -> DynamicObject {
+        self.servers
+            .patch(name, &PatchParams::default(), &Patch::Merge(patch))
+            .await
+            .unwrap()
+    }
+
+    /// Sets opsState and returns the GameServer's new generation.
+    pub(crate) async fn set_ops_state(&self, name: &str, ops_state: &str) -> i64 {
+        self.change(name, json!({"spec": {"opsState": ops_state}}))
+            .await
+            .metadata
+            .generation
+            .unwrap()
+    }
+
+    /// Writes the Pod's status as a kubelet does: running, and ready or not.
+    pub(crate) async fn set_ready(&self, name: &str, ready: bool) {
+        let ready = if ready { "True" } else { "False" };
+        let status =
+            json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": ready}]}});
+        self.pods
+            .patch_status(name, &PatchParams::default(), &Patch::Strategic(status))
+            .await
+            .unwrap();
+    }
+
+    /// Waits until the Pod is as `wanted` and returns it.
+    pub(crate) async fn pod_until(&self, name: &str, what: &str, wanted: impl Fn(&Pod) -> bool) -> Pod {
+        let read = async || self.pods.get(name).await.unwrap();
+        eventually(what, read, wanted).await
+    }
+
+    /// Waits until the Pod's label has this value.
+    pub(crate) async fn label_until(&self, name: &str, key: &str, value: &str) -> Pod {
+        self.pod_until(name, &format!("label {key}={value}"), |pod| {
+            label(pod, key) == Some(value)
+        })
+        .await
+    }
+
+    /// Waits for an event on a GameServer with this reason and note.
+    pub(crate) async fn event_until(&self, name: &str, reason: &str, note: &str) -> Event {
+        let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
+        let fields = format!("involvedObject.kind=GameServer,involvedObject.name={name},reason={reason}");
+        let params = ListParams::default().fields(&fields);
+        let read = async || events.list(&params).await.unwrap().items;
+        let has = |event: &Event| {
+            event
+                .message
+                .as_deref()
+                .is_some_and(|message| message.contains(note))
+        };
+        let found = eventually(&format!("event {reason}: {note}"), read, |events| {
+            events.iter().any(has)
+        })
+        .await;
+        found.into_iter().find(has).unwrap()
+    }
+}
+
+impl Drop for World {
+    /// Deletes the namespace, also when the test has failed.
+    fn drop(&mut self) {
+        let (client, namespace) = (self.client.clone(), self.namespace.clone());
+        tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current().block_on(async move {
+                let namespaces: Api<Namespace> = Api::all(client);
+                let _ = namespaces.delete(&namespace, &DeleteParams::default()).await;
+            });
+        });
+    }
+}
+
+/// A label's value; short keys are under `game.kruise.io/`.
+pub(crate) fn label<'a>(pod: &'a Pod, key: &str) -> Option<&'a str> {
+    value(pod.metadata.labels.as_ref(), key)
+}
+
+/// An annotation's value; short keys are under `game.kruise.io/`.
+pub(crate) fn annotation<'a>(pod: &'a Pod, key: &str) -> Option<&'a str> {
+    value(pod.metadata.annotations.as_ref(), key)
+}
+
+fn value<'a>(map: Option<&'a BTreeMap<String, String>>, key: &str) -> Option<&'a str> {
+    let full = if key.contains('/') {
+        key.to_owned()
+    } else {
+        format!("game.kruise.io/{key}")
+    };
+    map?.get(&full).map(String::as_str)
+}
+
+/// Reads until `wanted`, or fails after [`PATIENCE`] with what was read last.
+pub(crate) async fn eventually<T: Debug>(
+    what: &str,
+    read: impl AsyncFn() -> T,
+    wanted: impl Fn(&T) -> bool,
+) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let now = read().await;
+        if wanted(&now) {
+            return now;
+        }
+        assert!(
+            Instant::now() < end,
+            "no {what} within {PATIENCE:?}; last: {now:#?}"
+        );
+        pause().await;
+    }
+}
+
+/// Between two looks at a condition.
+pub(crate) async fn pause() {
+    tokio::time::sleep(Duration::from_millis(20)).await;
+}
+
+fn merge(into: &mut Value, from: &Value) {
+    match (into, from) {
+        (Value::Object(into), Value::Object(from)) => {
+            from.iter()
+                .for_each(|(key, value)| merge(into.entry(key.clone()).or_insert(Value::Null), value));
+        }
+        (into, from) => *into = from.clone(),
+    }
+}
+
+fn game_server() -> ApiResource {
+    let kind = GroupVersionKind::gvk("game.kruise.io", "v1alpha1", "GameServer");
+    ApiResource::from_gvk_with_plural(&kind, "gameservers")
+}
+
+fn kubeconfig() -> PathBuf {
+    if let Some(path) = std::env::var_os("GAMEKEEPER_TEST_KUBECONFIG") {
+        return path.into();
+    }
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
+    let path = cache
+        .unwrap_or_else(home)
+        .join("gamekeeper/clusters/dev/kubeconfig");
+    assert!(
+        path.exists(),
+        "no cluster: run `cargo xtask cluster up` or `make test`"
+    );
+    path
+}
+
+async fn connect(kubeconfig: &Path) -> Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let file = Kubeconfig::read_from(kubeconfig).unwrap();
+    let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
+        .await
+        .unwrap();
+    Client::try_from(config).unwrap()
+}
+
+/// Applies the CRDs; the same content from several tests at once is no conflict.
+async fn install_crds(client: &Client) {
+    let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
+    for crd in api_types::crd::all().unwrap() {
+        let name = crd.metadata.name.clone().unwrap();
+        let params = PatchParams::apply("gamekeeper-tests").force();
+        crds.patch(&name, &params, &Patch::Apply(&crd)).await.unwrap();
+        let established = |crd: &CustomResourceDefinition| {
+            let conditions = crd
+                .status
+                .iter()
+                .flat_map(|status| status.conditions.iter().flatten());
+            conditions
+                .into_iter()
+                .any(|condition| condition.type_ == "Established" && condition.status == "True")
+        };
+        let read = async || crds.get(&name).await.unwrap();
+        eventually("established CRD", read, established).await;
+    }
+}
