@@ -1,1 +1,24 @@
-//! placeholder
+//! What the end-to-end tests share: a namespace each, waits for conditions, and a full account of a failure.
+//!
+//! The controllers run already, as processes (`cargo xtask test` starts them); nothing here starts or stops one.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`cluster`] | the client, the files of the repository |
+//! | [`world`] | one test's namespace from its making to its deletion; waiting |
+//! | [`act`] | what a test does to the cluster: apply, patch, scale, delete, hold |
+//! | [`snapshot`] | what the cluster looks like now, and every version a Pod had |
+//! | [`table`] | what `kubectl get` would print |
+//! | [`container`] | commands run in a real container |
+
+mod account;
+pub mod act;
+pub mod cluster;
+pub mod container;
+pub mod snapshot;
+pub mod table;
+mod watching;
+pub mod world;
+
+pub use snapshot::Snapshot;
+pub use world::{World, in_default, in_namespace};

@@ -1,0 +1,195 @@
+//! The controllers with a real kubelet: what only a running container can show.
+//!
+//! A cluster with a kubelet, the test images and running controllers are expected: `cargo xtask test --only kubelet`, see
+//! docs/testing.md.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use api_types::keys::{self, label};
+use e2e::{Snapshot, World, in_default, in_namespace};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use kube::ResourceExt as _;
+use kube::api::DeleteParams;
+use serde_json::{Value, json};
+
+/// The kubelet looks at a changed Pod at once, and at the latest in its periodic sync, which may take a minute and a half.
+const FILE: Duration = Duration::from_secs(100);
+/// Seconds a server of these tests gets to end.
+const GRACE: u64 = 8;
+
+/// A set whose container ignores SIGTERM and has its labels and annotations in files.
+fn informed(grace_seconds: u64) -> Value {
+    let file = |path: &str, field: &str| json!({"path": path, "fieldRef": {"fieldPath": field}});
+    let items = [
+        file("ops-state", "metadata.labels['game.kruise.io/gs-opsState']"),
+        file("state", "metadata.labels['game.kruise.io/gs-state']"),
+        file("match-id", "metadata.annotations['gs-sync/match-id']"),
+    ];
+    let container = json!({
+        "name": "game",
+        "image": "gamekeeper.local/demo/game:1",
+        "imagePullPolicy": "Never",
+        "volumeMounts": [{"name": "podinfo", "mountPath": "/etc/podinfo"}],
+    });
+    let spec = json!({
+        "terminationGracePeriodSeconds": grace_seconds,
+        "containers": [container],
+        "volumes": [{"name": "podinfo", "downwardAPI": {"items": items}}],
+    });
+    let update = json!({"rollingUpdate": {"podUpdatePolicy": "InPlaceIfPossible"}});
+    json!({"gameServerTemplate": {"spec": spec}, "updateStrategy": update})
+}
+
+fn container_status(pod: &Pod) -> Option<&ContainerStatus> {
+    pod.status.as_ref()?.container_statuses.as_ref()?.first()
+}
+
+#[tokio::test]
+async fn the_documented_set_runs_with_its_update_gate_open() -> Result<()> {
+    in_default("minecraft", async |world| {
+        world.apply_manifest("minecraft-processes.yaml").await?;
+        world.at_rest("minecraft", &[0, 1, 2]).await?;
+        for pod in world.now().pods_of("minecraft") {
+            let gates = pod
+                .spec
+                .as_ref()
+                .and_then(|spec| spec.readiness_gates.clone())
+                .unwrap_or_default();
+            assert!(
+                gates
+                    .iter()
+                    .any(|gate| gate.condition_type == keys::IN_PLACE_UPDATE_READY)
+            );
+            let conditions = pod
+                .status
+                .as_ref()
+                .and_then(|status| status.conditions.clone())
+                .unwrap_or_default();
+            let gate = conditions
+                .iter()
+                .find(|condition| condition.type_ == keys::IN_PLACE_UPDATE_READY);
+            assert_eq!(gate.map(|condition| condition.status.as_str()), Some("True"));
+        }
+        let processes = world
+            .shell("minecraft-0", "ps -ef", Duration::from_secs(20))
+            .await?;
+        ensure!(processes.contains("start.sh"), "{processes}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_documented_gateway_set_runs() -> Result<()> {
+    in_default("postio", async |world| {
+        world.apply_manifest("posio.yaml").await?;
+        world.at_rest("postio", &[0, 1, 2]).await?;
+        let now = world.now();
+        let block = |name: &str| now.pod_label(name, "gs-sync/delete-block").map(str::to_owned);
+        assert_eq!(block("postio-0").as_deref(), Some("true"));
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_game_reads_its_allocation_and_its_match_from_files() -> Result<()> {
+    in_namespace(async |world| {
+        world.settled_set("a", 1, &informed(1)).await?;
+        world.file_says("a-0", "/etc/podinfo/ops-state", "None", FILE).await?;
+        let patch = json!({"metadata": {"annotations": {"gs-sync/match-id": "match-7"}}, "spec": {"opsState": "Allocated"}});
+        world.patch_server("a-0", &patch).await?;
+        world.file_says("a-0", "/etc/podinfo/ops-state", "Allocated", FILE).await?;
+        // The kubelet changes all files at once: what came in one patch is there together.
+        let id = world.shell("a-0", "cat /etc/podinfo/match-id", Duration::from_secs(20)).await?;
+        assert_eq!(id, "match-7");
+        let ended = json!({"metadata": {"annotations": {"gs-sync/match-id": null}}, "spec": {"opsState": "None"}});
+        world.patch_server("a-0", &ended).await?;
+        world.file_says("a-0", "/etc/podinfo/ops-state", "None", FILE).await?;
+        assert_eq!(world.shell("a-0", "cat /etc/podinfo/match-id", Duration::from_secs(20)).await?, "");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_server_that_is_going_reads_deleting_while_it_ends() -> Result<()> {
+    in_namespace(async |world| {
+        world.settled_set("a", 1, &informed(120)).await?;
+        world.scale("a", 0).await?;
+        let going = |s: &Snapshot| s.pod_label("a-0", label::GS_STATE) == Some("Deleting");
+        world.until("the label says Deleting", going).await?;
+        world
+            .file_says("a-0", "/etc/podinfo/state", "Deleting", FILE)
+            .await?;
+        let impatient = DeleteParams::default().grace_period(1);
+        world.pods().delete("a-0", &impatient).await?;
+        world.at_rest("a", &[]).await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_image_of_its_own_changes_in_place_with_the_same_pod() -> Result<()> {
+    in_namespace(async |world| {
+        world.settled_set("a", 2, &informed(1)).await?;
+        let before = world.now().uids("a");
+        let containers = json!([{"name": "game", "image": "gamekeeper.local/demo/game:2"}]);
+        world
+            .patch_server("a-0", &json!({"spec": {"containers": containers}}))
+            .await?;
+        let runs = |s: &Snapshot, name: &str, tag: &str, restarts: i32| {
+            let status = s.pods.get(name).and_then(|pod| container_status(pod));
+            status.is_some_and(|c| c.image.ends_with(tag) && c.restart_count == restarts && c.ready)
+        };
+        world
+            .until("a-0 runs game:2", |s| runs(s, "a-0", "game:2", 1))
+            .await?;
+        world.at_rest("a", &[0, 1]).await?;
+        let now = world.now();
+        assert_eq!(now.uids("a"), before);
+        assert!(runs(&now, "a-1", "game:1", 0), "its neighbour wasn't touched");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_deleted_set_gives_its_servers_their_grace_period() -> Result<()> {
+    in_namespace(async |world| {
+        world.settled_set("a", 2, &informed(GRACE)).await?;
+        let started = Instant::now();
+        world.sets().delete("a", &DeleteParams::background()).await?;
+        world.until("both are ending", |s| s.ids("a").is_empty()).await?;
+        still_plays(world, "a-0").await?;
+        world
+            .until("nothing is left", |s| s.pods.is_empty() && s.servers.is_empty())
+            .await?;
+        let took = started.elapsed().as_secs();
+        ensure!(
+            (GRACE..GRACE + 30).contains(&took),
+            "gone after {took} s, the grace period is {GRACE} s"
+        );
+        Ok(())
+    })
+    .await
+}
+
+async fn still_plays(world: &World, pod: &str) -> Result<()> {
+    let said = world
+        .shell(pod, "echo playing", Duration::from_secs(GRACE))
+        .await?;
+    let pod = world.pods().get(pod).await?;
+    ensure!(said.trim() == "playing", "{said}");
+    pod.metadata
+        .deletion_timestamp
+        .as_ref()
+        .context("it isn't ending")?;
+    ensure!(
+        container_status(&pod).is_some_and(|c| c.state.as_ref().is_some_and(|s| s.running.is_some())),
+        "{}",
+        pod.name_any()
+    );
+    Ok(())
+}

@@ -1,0 +1,12 @@
+//! The controllers on simulated nodes: what becomes of sets, servers and Pods, whoever changes what.
+//!
+//! A cluster with `kwok` nodes and running controllers is expected: `cargo xtask test --only kwok`, see docs/testing.md.
+
+mod claim;
+mod deletion;
+mod documented;
+mod ids;
+mod lifetime;
+mod neighbours;
+mod ops_state;
+mod scale;
