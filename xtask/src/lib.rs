@@ -3,4 +3,5 @@
 pub mod bench;
 pub mod cluster;
 pub mod fleet;
+pub mod gen_crds;
 pub mod trial;

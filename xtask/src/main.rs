@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{bench, cluster, trial};
+use xtask::{bench, cluster, gen_crds, trial};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -26,6 +26,8 @@ enum Command {
     /// Speed and cost, beside a baseline in the same run
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Write crds/ from the types
+    GenCrds(gen_crds::GenCrdsArgs),
 }
 
 #[tokio::main]
@@ -33,6 +35,7 @@ async fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Cluster(args) => cluster::command::run(args).await,
         Command::Trial(trial) => trial.run().await.map(|()| ExitCode::SUCCESS),
+        Command::GenCrds(args) => args.run().map(|()| ExitCode::SUCCESS),
         Command::Bench(bench) => bench.run().await.map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
