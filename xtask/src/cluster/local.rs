@@ -9,7 +9,7 @@ use super::certs::{Pki, Use};
 use super::process::{Launch, Process, marked};
 use super::spec::{Provider, Spec};
 use super::state::State;
-use super::{control_plane, kubeconfig, paths};
+use super::{control_plane, kubeconfig, kwok, paths};
 
 /// etcd and the API server end within a second when asked; a loaded machine may need longer.
 const STOP_GRACE: Duration = Duration::from_secs(15);
@@ -70,7 +70,10 @@ impl Local {
         self.renew_taken_ports()?;
         self.state = self.state.fulfilling(spec);
         self.save()?;
-        let _client = control_plane::ensure_running(self).await?;
+        let client = control_plane::ensure_running(self).await?;
+        if self.state.nodes.kwok > 0 {
+            kwok::ensure_running(self, &client).await?;
+        }
         Ok(())
     }
 

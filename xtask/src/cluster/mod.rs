@@ -13,6 +13,7 @@ mod certs;
 pub mod command;
 mod control_plane;
 mod kubeconfig;
+mod kwok;
 mod local;
 pub mod paths;
 mod process;
@@ -27,6 +28,7 @@ use anyhow::{Context, Result, bail};
 pub use spec::{Nodes, Provider, Spec};
 pub use status::{ComponentStatus, Status, status};
 
+use binaries::Binary;
 use local::Local;
 use state::State;
 
@@ -43,23 +45,31 @@ pub struct Cluster {
     pub dir: PathBuf,
     /// Nodes it has.
     pub nodes: Nodes,
+    /// kubectl of the cluster's version, else the one in `PATH`.
+    pub kubectl: PathBuf,
+    /// Folder of the real node's kubelet, which holds the Pods' volumes; `None` without such a node.
+    pub kubelet_dir: Option<PathBuf>,
 }
 
 impl Cluster {
+    fn from_state(name: &str, dir: PathBuf, state: &State) -> Self {
+        Self {
+            name: name.to_owned(),
+            provider: state.provider,
+            kubeconfig: state.kubeconfig.clone().unwrap_or_else(|| dir.join("kubeconfig")),
+            nodes: state.nodes,
+            kubectl: binaries::find(Binary::Kubectl).unwrap_or_else(|| "kubectl".into()),
+            kubelet_dir: state.nodes.kubelet.then(|| dir.join("kubelet")),
+            dir,
+        }
+    }
+
     /// A client with admin rights.
     ///
     /// # Errors
     /// When the kubeconfig can't be used.
     pub async fn client(&self) -> Result<kube::Client> {
         kubeconfig::client(&self.kubeconfig).await
-    }
-
-    /// kubectl for this cluster, with `KUBECONFIG` set.
-    pub fn kubectl(&self) -> tokio::process::Command {
-        let program = binaries::find(binaries::Binary::Kubectl).unwrap_or_else(|| "kubectl".into());
-        let mut command = tokio::process::Command::new(program);
-        command.env("KUBECONFIG", &self.kubeconfig);
-        command
     }
 }
 
@@ -74,13 +84,7 @@ pub async fn up(spec: &Spec) -> Result<Cluster> {
     if !local.fulfils(spec).await {
         local.up(spec).await?;
     }
-    Ok(Cluster {
-        name: spec.name.clone(),
-        provider: Provider::Local,
-        kubeconfig: local.kubeconfig(),
-        dir,
-        nodes: local.state.nodes,
-    })
+    Ok(Cluster::from_state(&spec.name, dir, &local.state))
 }
 
 /// The cluster `name`, if it was brought up before (whether it is healthy or not).
@@ -92,14 +96,7 @@ pub fn find(name: &str) -> Result<Cluster> {
     let state = State::load(&dir)?;
     let state =
         state.with_context(|| format!("no cluster {name}: run `cargo xtask cluster up --name {name}`"))?;
-    let kubeconfig = state.kubeconfig.clone().unwrap_or_else(|| dir.join("kubeconfig"));
-    Ok(Cluster {
-        name: name.to_owned(),
-        provider: state.provider,
-        kubeconfig,
-        dir,
-        nodes: state.nodes,
-    })
+    Ok(Cluster::from_state(name, dir, &state))
 }
 
 /// Takes the cluster down and gives back all it took from the machine. `false` where there was none.
