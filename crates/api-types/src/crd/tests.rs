@@ -68,8 +68,7 @@ fn every_list_and_text_of_a_spec_is_bounded() {
             let bound = |key: &str| node.get(key).is_some_and(Value::is_number) || node.get("enum").is_some();
             match node["type"].as_str() {
                 Some("array") => assert!(bound("maxItems"), "{path}"),
-                Some("string") => assert!(bound("maxLength"), "{path}"),
-                None => assert!(bound("maxLength"), "{path}"),
+                Some("string") | None => assert!(bound("maxLength"), "{path}"),
                 _ if node["additionalProperties"].is_object() => assert!(bound("maxProperties"), "{path}"),
                 _ => {}
             }

@@ -160,10 +160,13 @@ proptest! {
         let narrow: GameServerView = serde_json::from_str(&text).unwrap();
         let full: GameServer = serde_json::from_str(&text).unwrap();
         assert_meta(&narrow.metadata, &full.metadata);
-        prop_assert_eq!(&narrow.metadata.labels, &full.metadata.labels.unwrap_or_default());
-        let mut annotations = full.metadata.annotations.unwrap_or_default();
-        annotations.remove(keys::annotation::LAST_APPLIED);
-        prop_assert_eq!(&narrow.metadata.annotations, &annotations);
+        for (narrow, full) in
+            [(&narrow.metadata.labels, full.metadata.labels), (&narrow.metadata.annotations, full.metadata.annotations)]
+        {
+            let mut full = full.unwrap_or_default();
+            full.remove(keys::annotation::LAST_APPLIED);
+            prop_assert_eq!(narrow, &full);
+        }
         prop_assert_eq!(&narrow.spec, &full.spec);
         prop_assert_eq!(narrow.deletion_claim, full.status.unwrap().deletion_claim);
     }
@@ -178,7 +181,7 @@ fn objects_with_next_to_nothing_in_them_decode() {
         (Some(3), None, GameServerState::Unknown)
     );
     let server: GameServerView = serde_json::from_str(bare).unwrap();
-    assert_eq!((server.ops_state(), server.deletion_claim), ("None", None));
+    assert_eq!((server.ops_state(), &server.deletion_claim), ("None", &None));
     let set: GameServerSetView =
         serde_json::from_str(r#"{"metadata":{"name":"a"},"spec":{"replicas":2}}"#).unwrap();
     assert_eq!((set.spec.replicas, set.status.plan), (2, None));

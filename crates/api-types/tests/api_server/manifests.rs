@@ -14,9 +14,9 @@ async fn bad_manifests_are_refused_with_words_that_help() {
         .in_namespace(async |objects| {
             let mut failures = Vec::new();
             for case in cases(include_str!("refused.yaml")) {
-                assert!(case.says.len() > 10, "{}: what must the answer say?", case.case);
+                assert!(case.says.len() > 10, "{}: what must the answer say?", case.title);
                 if let Err(failure) = is_refused(objects, &case).await {
-                    failures.push(format!("{}: {failure}", case.case));
+                    failures.push(format!("{}: {failure}", case.title));
                 }
             }
             failures
@@ -54,7 +54,7 @@ async fn unusual_manifests_are_accepted_and_come_back_unchanged() {
             let mut failures = Vec::new();
             for case in cases(include_str!("accepted.yaml")) {
                 if let Err(failure) = is_accepted(objects, &case).await {
-                    failures.push(format!("{}: {failure}", case.case));
+                    failures.push(format!("{}: {failure}", case.title));
                 }
             }
             failures

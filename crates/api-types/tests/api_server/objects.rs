@@ -8,7 +8,8 @@ use serde_json::Value;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Case {
     /// What the case is about.
-    pub(crate) case: String,
+    #[serde(rename = "case")]
+    pub(crate) title: String,
     /// Name of the object in `bases.yaml`.
     #[serde(default = "set")]
     base: String,
