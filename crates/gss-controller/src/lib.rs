@@ -1,3 +1,98 @@
-//! Owns the Pods of every GameServerSet.
+//! Owns the Pods of every GameServerSet: how many there are, which ones go, and what is said about it.
+//!
+//! | | |
+//! |---|---|
+//! | watches | GameServerSets; Pods with label `game.kruise.io/owner-gss`; GameServers |
+//! | writes, Pods | create; delete with UID; condition `InPlaceUpdateReady`, once, where the Pod has that readiness gate |
+//! | writes, GameServers | `status.deletionClaim`; label `gs-deleting` (reclaimPolicy Delete) |
+//! | writes, GameServerSets | `status`; `spec.replicas` on opsState Kill; `spec.reserveGameServerIds` with strategy ReserveIds; annotation `reserve-ids` |
+//! | also writes | Events `Scale`, `Kill`, `ScaleInBlocked`, `FailedCreate`, `Degraded` on GameServerSets; its Lease |
+//! | field manager | `gamekeeper-gss-controller` |
+//! | metrics | `gamekeeper_gss_pods_created_total`, `…_pods_deleted_total{reason}`, `…_creations_refused_total{category}`, `…_claims_total{outcome}`, `…_plans_total{outcome}`, `…_scale_ins_blocked_total`, `…_passes_total{result}`, `…_plan_seconds` |
+//! | RBAC | `e2e/rbac/gss-controller.yaml` |
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`plan`](mod@plan) | pure: which ids shall exist, which Pods go, which come |
+//! | [`build`] | pure: Pods and patches as they are sent |
+//! | [`status`] | pure: counters and conditions |
+//! | [`observe`], [`memory`] | the caches, and our own latest writes where they are ahead of them |
+//! | [`relevance`] | pure: which changes matter, and how soon |
+//! | [`apply`] | the order of effects, and why two writers are safe |
+//! | `controller` | wiring |
+//!
+//! `docs/adr/0006-plan-record-and-deletion-claim.md` says why the plan is stored and how a server with players is never
+//! lost.
 
+pub mod apply;
+pub mod build;
+mod controller;
+pub mod error;
+pub mod memory;
+pub mod metrics;
+pub mod observe;
 pub mod plan;
+pub mod relevance;
+pub mod status;
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use controller_kit::{
+    args::{CommonArgs, ControllerArgs},
+    key::ObjectKey,
+    queue::Queue,
+    runtime::Runtime,
+};
+use leader_election::{Elector, args::LeaseArgs};
+
+/// Flags of gss-controller.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// API server, logs, health, namespaces.
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// Sets worked on at once.
+    #[command(flatten)]
+    pub controller: ControllerArgs,
+    /// Leader election. Without it several active instances are safe and do the same work twice.
+    #[command(flatten)]
+    pub lease: LeaseArgs,
+
+    /// Requests about Pods under way at the same time, over all sets: creations, claims, deletions. Each takes one
+    /// connection to the API server
+    #[arg(
+        long,
+        env = "GAMEKEEPER_POD_CONCURRENCY",
+        value_name = "N",
+        default_value_t = 64,
+        value_parser = clap::value_parser!(u16).range(1..=1024),
+        help_heading = "Work"
+    )]
+    pub pod_concurrency: u16,
+}
+
+/// Runs until a signal arrives or leadership is lost.
+///
+/// # Errors
+/// Flags that cannot be used, and what keeps [`Runtime::start`] from starting.
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let runtime = Runtime::start("gss-controller", &args.common).await?;
+    let client = runtime.client();
+    let lease = args
+        .lease
+        .lease("gss-controller", client.default_namespace())
+        .context("leader election")?;
+    let elector = Elector::new(client, lease)?;
+    let queue: Queue<ObjectKey> = Queue::new();
+    queue.gate(elector.is_leader());
+    controller::start(
+        &runtime,
+        &queue,
+        args.controller.concurrency,
+        args.pod_concurrency.into(),
+    );
+    let drained = runtime.drained();
+    runtime.spawn_after_drain("leader-election", async move { Ok(elector.run(drained).await?) });
+    Ok(runtime.run().await)
+}

@@ -99,7 +99,7 @@ proptest! {
     #[test]
     fn intervals_behave_like_a_set(a in small_ids(), b in small_ids(), id in 0..45_u32, count in 0..30_u64) {
         let (x, y): (IdSet, IdSet) = (a.iter().copied().collect(), b.iter().copied().collect());
-        prop_assert_eq!(plain(&x), a.clone());
+        prop_assert_eq!(&plain(&x), &a);
         prop_assert_eq!(x.len(), a.len() as u64);
         prop_assert_eq!(plain(&x.union(&y)), a.union(&b).copied().collect());
         prop_assert_eq!(plain(&x.difference(&y)), a.difference(&b).copied().collect());

@@ -4,18 +4,215 @@
 //!
 //! | module | decides |
 //! |---|---|
-//! | [`ids`] | nothing: sets of ids as intervals |
-//! | [`server`] | nothing: what is known of one server |
-//! | [`record`] | nothing: the stored plan and its parsed form |
 //! | [`scale`] | which ids shall exist, which Pods go, which are created |
 //! | [`kill`] | the replicas after opsState `Kill` |
+//! | [`budget`] | how many Pods are created at once |
+//! | [`survivors`] | what happens to GameServers that outlive their Pods |
+//! | [`ids`], [`server`], [`record`] | nothing: the terms the others speak in |
+//!
+//! Still to come, each a module beside these: bringing Pods to a new template (which Pods, in what order, in place or not),
+//! volume claims, and lifecycle hooks. Until then a Pod in lifecycle state `PreparingDelete` is left to whoever put it there.
 
+pub mod budget;
 pub mod ids;
 pub mod kill;
 pub mod record;
 pub mod scale;
 pub mod server;
+pub mod survivors;
 mod victims;
+
+use api_types::{IntOrString, ScaleDownStrategyType, keys};
+
+use self::{
+    ids::{BadItem, Id, IdSet},
+    record::Deletion,
+    scale::{ScaleInput, ScalePlan, Strategy},
+    survivors::SurvivorStep,
+};
+use crate::{build::pod::updates_in_place, observe::Observed};
+
+/// Creations begun in one pass; more follow in the next. It bounds how long a pass takes (a second at most).
+const MAX_CREATIONS: u64 = 500;
+
+/// All that is to be done for one set, in the order of its fields.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The replicas to write for servers with opsState `Kill`; everything else waits for the next pass then.
+    pub kill: Option<u64>,
+    /// The ids that shall exist.
+    pub scale: ScalePlan,
+    /// Whether the record must be stored before anything is done under it.
+    pub record_first: bool,
+    /// Pods to claim and delete.
+    pub delete: Vec<Deletion>,
+    /// Pods to create.
+    pub create: Vec<Id>,
+    /// Ids that lack a Pod and must wait: for the budget, for the next pass, or for a name to become free.
+    pub create_later: u64,
+    /// Explicit reserves to write back to the set.
+    pub reserves: Option<ReservePatch>,
+    /// Pods whose readiness gate is to be opened for the first time.
+    pub open_gates: Vec<Gate>,
+    /// Writes to GameServers that outlive their Pods.
+    pub survivors: Vec<SurvivorStep>,
+}
+
+impl Plan {
+    /// Whether nothing is left to decide or to begin once all of this was carried out.
+    pub fn is_complete_once_applied(&self) -> bool {
+        self.kill.is_none()
+            && self.create_later == 0
+            && self.scale.out_of_ids == 0
+            && self.reserves_are_settled()
+    }
+
+    /// Writing reserves to the spec makes a new generation, which is then to be acted on.
+    fn reserves_are_settled(&self) -> bool {
+        self.reserves
+            .as_ref()
+            .is_none_or(|reserves| reserves.spec.is_none())
+    }
+}
+
+/// What to write to the set about its reserves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReservePatch {
+    /// `spec.reserveGameServerIds`, only with strategy ReserveIds.
+    pub spec: Option<Vec<IntOrString>>,
+    /// The annotation `reserve-ids`.
+    pub annotation: String,
+}
+
+/// A Pod whose in-place readiness gate has no condition yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gate {
+    /// The server's id.
+    pub id: Id,
+    /// The Pod's UID.
+    pub pod_uid: String,
+}
+
+/// Decides what to do. `one_by_one` is set while the API server refuses this set's Pods.
+pub fn plan(observed: &Observed, one_by_one: bool) -> Plan {
+    let replicas = u64::try_from(observed.set.spec.replicas).unwrap_or(0);
+    let scale = scale::plan(&scale_input(observed, replicas));
+    let record_first = observed
+        .record
+        .as_ref()
+        .is_none_or(|record| record.is_decided_anew_by(&scale.record));
+    let kill = kill::replicas_after_kill(replicas, &scale.record.desired, &observed.servers);
+    let (create, create_later) = creations(observed, &scale, replicas, one_by_one);
+    Plan {
+        kill,
+        record_first,
+        delete: scale.record.deleting.clone(),
+        create,
+        create_later,
+        reserves: reserves(observed, &scale),
+        open_gates: gates(observed),
+        survivors: survivors::steps(
+            &observed.set.metadata.uid,
+            &scale.record.desired,
+            &observed.servers,
+            &observed.game_servers,
+        ),
+        scale,
+    }
+}
+
+fn scale_input(observed: &Observed, replicas: u64) -> ScaleInput<'_> {
+    let strategy = observed.set.spec.scale_strategy.as_ref();
+    let down = strategy.and_then(|strategy| strategy.scale_down_strategy_type.as_ref());
+    ScaleInput {
+        replicas,
+        strategy: match down {
+            Some(ScaleDownStrategyType::ReserveIds) => Strategy::ReserveIds,
+            _ => Strategy::General,
+        },
+        protect_allocated: strategy
+            .and_then(|strategy| strategy.protect_allocated)
+            .unwrap_or(false),
+        reserved: &observed.reserved.0,
+        record: observed.record.as_ref(),
+        acknowledged: &observed.acknowledged,
+        servers: &observed.servers,
+    }
+}
+
+fn creations(observed: &Observed, scale: &ScalePlan, replicas: u64, one_by_one: bool) -> (Vec<Id>, u64) {
+    let desired = &scale.record.desired;
+    let with_pod = observed.servers.iter().filter(|server| server.pod.is_some());
+    let strangers = observed
+        .strangers
+        .iter()
+        .filter_map(|found| crate::observe::id_in(&observed.set, &found.name));
+    let occupied: IdSet = with_pod
+        .clone()
+        .map(|server| server.id)
+        .chain(strangers)
+        .chain(observed.pending.blocked.keys().copied())
+        .collect();
+    let unavailable = with_pod
+        .filter(|server| desired.contains(server.id) && server.pod.as_ref().is_some_and(|pod| !pod.available))
+        .count() as u64;
+    let limit = observed
+        .set
+        .spec
+        .scale_strategy
+        .as_ref()
+        .and_then(|strategy| strategy.max_unavailable.as_ref());
+    let most = if one_by_one { 1 } else { MAX_CREATIONS };
+    let budget = budget::creation_budget(limit, replicas, unavailable).min(most);
+    let missing = desired.difference(&occupied).len();
+    let create = scale::creations(desired, &occupied, budget);
+    let later = missing - create.len() as u64;
+    (create, later)
+}
+
+/// The annotation says which reserves were acted on; a set that never had any needs none.
+fn reserves(observed: &Observed, scale: &ScalePlan) -> Option<ReservePatch> {
+    let explicit = scale.reserve.as_ref().unwrap_or(&observed.reserved.0);
+    if scale.reserve.is_none() && *explicit == observed.acknowledged {
+        return None;
+    }
+    let unread = observed
+        .reserved
+        .1
+        .iter()
+        .map(|BadItem { item, .. }| IntOrString::String(item.clone()));
+    Some(ReservePatch {
+        // Items that cannot be understood stay: they are the user's to correct.
+        spec: scale
+            .reserve
+            .as_ref()
+            .map(|ids| ids.to_items().into_iter().chain(unread).collect()),
+        annotation: explicit.to_joined(),
+    })
+}
+
+/// An in-place update closes the gate later; a Pod that was just created has no condition at all and could never be ready.
+fn gates(observed: &Observed) -> Vec<Gate> {
+    if !updates_in_place(&observed.set) && observed.pods.values().all(|pod| pod.readiness_gates.is_empty()) {
+        return Vec::new();
+    }
+    let closed = |pod: &api_types::PodView| {
+        let gate = keys::IN_PLACE_UPDATE_READY;
+        pod.readiness_gates.iter().any(|found| found == gate)
+            && pod.condition(gate).is_none()
+            && !pod.metadata.is_terminating()
+    };
+    let of_pod = |(id, pod): (&Id, &std::sync::Arc<api_types::PodView>)| Gate {
+        id: *id,
+        pod_uid: pod.metadata.uid.clone(),
+    };
+    observed
+        .pods
+        .iter()
+        .filter(|(_, pod)| closed(pod))
+        .map(of_pod)
+        .collect()
+}
 
 #[cfg(test)]
 mod golden;

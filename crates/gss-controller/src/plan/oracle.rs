@@ -236,27 +236,35 @@ fn world() -> impl Strategy<Value = World> {
     let servers: Vec<_> = (0..IDS).map(server).collect();
     let record = prop::option::weighted(0.8, (id_set(0.6), id_set(0.2), id_set(0.2)));
     let down = prop::sample::select(vec![Down::General, Down::ReserveIds]);
-    (0..=IDS as u64, down, any::<bool>(), id_set(0.15), record, servers).prop_map(
-        |(replicas, strategy, protect_allocated, reserved, record, servers)| World {
-            replicas,
-            strategy,
-            protect_allocated,
-            reserved,
-            record: record.map(|(desired, reserved, implicit)| Record {
-                implicit: implicit.difference(&desired).copied().collect(),
-                desired: desired.into_iter().collect(),
-                reserved: reserved.into_iter().collect(),
-                deleting: vec![],
-            }),
-            servers: servers
-                .into_iter()
-                .flatten()
-                .map(|server| (server.id, server))
-                .collect(),
-            taken: BTreeSet::new(),
-            created: 0,
-        },
+    (
+        0..=u64::from(IDS),
+        down,
+        any::<bool>(),
+        id_set(0.15),
+        record,
+        servers,
     )
+        .prop_map(
+            |(replicas, strategy, protect_allocated, reserved, record, servers)| World {
+                replicas,
+                strategy,
+                protect_allocated,
+                reserved,
+                record: record.map(|(desired, reserved, implicit)| Record {
+                    implicit: implicit.difference(&desired).copied().collect(),
+                    desired: desired.into_iter().collect(),
+                    reserved: reserved.into_iter().collect(),
+                    deleting: vec![],
+                }),
+                servers: servers
+                    .into_iter()
+                    .flatten()
+                    .map(|server| (server.id, server))
+                    .collect(),
+                taken: BTreeSet::new(),
+                created: 0,
+            },
+        )
 }
 
 proptest! {
@@ -286,6 +294,12 @@ proptest! {
             prop_assert_eq!(named, expected, "{:?}", server);
         }
     }
+
+}
+
+proptest! {
+    // Each case is a whole history.
+    #![proptest_config(ProptestConfig::with_cases(2_500))]
 
     #[test]
     fn a_decision_once_recorded_decides_nothing_more(mut world in world()) {

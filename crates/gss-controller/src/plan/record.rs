@@ -2,7 +2,7 @@
 
 use api_types::{IntOrString, PlanRecord, PlannedDeletion};
 
-use super::ids::{Id, IdSet};
+use super::ids::{Id, IdSet, MAX_ID};
 
 /// The plan record with its id lists parsed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -74,7 +74,7 @@ impl Record {
 impl Deletion {
     fn from_api(stored: &PlannedDeletion) -> Option<Self> {
         Some(Self {
-            id: Id::try_from(stored.id).ok()?,
+            id: Some(stored.id).filter(|id| *id <= MAX_ID)?,
             pod_uid: stored.pod_uid.clone(),
             reason: stored.reason.clone(),
         })
@@ -82,7 +82,7 @@ impl Deletion {
 
     fn to_api(&self) -> PlannedDeletion {
         PlannedDeletion {
-            id: self.id.into(),
+            id: self.id,
             pod_uid: self.pod_uid.clone(),
             reason: self.reason.clone(),
         }

@@ -1,0 +1,177 @@
+//! Deletion claims, and what entitles to write one.
+
+use std::time::{Duration, Instant};
+
+use api_types::{DeletionClaim, GameServerSetView, GameServerView, IntOrString};
+use controller_kit::{
+    resource::{GAME_SERVER, GAME_SERVER_SET},
+    write::{MetaOnly, PatchKind, Precondition, Target, WriteError, Writer},
+};
+use jiff::Timestamp;
+use serde_json::json;
+use tokio::sync::Mutex;
+
+use super::Pass;
+use crate::{
+    error::Error,
+    metrics,
+    observe::speaks_for,
+    plan::{
+        record::{Deletion, Record},
+        server::Standing,
+    },
+    status::rfc3339,
+};
+
+/// How long a record is relied on without looking again. It bounds what a process that was stopped in between can do with an
+/// old plan; requests themselves end within 4 s.
+const FRESH: Duration = Duration::from_secs(2);
+/// Attempts to claim one GameServer whose status changes under our hands while the server stays what it was.
+const ATTEMPTS: u32 = 4;
+
+/// A plan record that was recently seen to be the stored one.
+pub(crate) struct Warrant<'a> {
+    writer: &'a Writer,
+    set: &'a GameServerSetView,
+    seen: Mutex<(Option<Instant>, Record)>,
+}
+
+impl<'a> Warrant<'a> {
+    /// `seen` is when the record was known to be stored; `None` when a cache said so.
+    pub(super) fn new(
+        writer: &'a Writer,
+        set: &'a GameServerSetView,
+        record: Record,
+        seen: Option<Instant>,
+    ) -> Self {
+        Self {
+            writer,
+            set,
+            seen: Mutex::new((seen, record)),
+        }
+    }
+
+    /// Fails unless this Pod may be deleted under the record as it is stored now.
+    async fn check(&self, deletion: &Deletion) -> Result<(), Error> {
+        let mut seen = self.seen.lock().await;
+        if seen.0.is_none_or(|at| at.elapsed() > FRESH) {
+            let meta = &self.set.metadata;
+            let target = Target::new(GAME_SERVER_SET, &meta.namespace, &meta.name);
+            let at = Instant::now();
+            let live = self
+                .writer
+                .read::<GameServerSetView>(&target)
+                .await
+                .map_err(Error::during("read the plan"))?;
+            let live = live.filter(|live| live.metadata.uid == meta.uid && !live.metadata.is_terminating());
+            let stored = live
+                .and_then(|live| live.status.plan)
+                .ok_or(Error::Stale("the set or its plan is gone"))?;
+            *seen = (Some(at), Record::from_api(&stored));
+        }
+        if seen.1.names(deletion.id, &deletion.pod_uid) {
+            Ok(())
+        } else {
+            Err(Error::Stale("the stored plan does not name this Pod"))
+        }
+    }
+}
+
+impl Pass<'_> {
+    /// Makes sure that the server's GameServer, if it has one, carries the claim for this Pod.
+    pub(super) async fn claim(&self, deletion: &Deletion, warrant: &Warrant<'_>) -> Result<(), Error> {
+        let name = api_types::names::pod_name(&self.key.name, deletion.id);
+        let target = Target::status(GAME_SERVER, &self.key.namespace, &name);
+        let cached = self.observed.game_servers.get(&deletion.id);
+        // The cache may lag behind the creation of the GameServer: only the API server can say that there is none.
+        let mut found = match cached {
+            Some(cached) => Some(GameServerView::clone(cached)),
+            None => self.read_game_server(&name, deletion).await?,
+        };
+        for _ in 0..ATTEMPTS {
+            warrant.check(deletion).await?;
+            let Some(game_server) = &found else { return Ok(()) };
+            if game_server
+                .deletion_claim
+                .as_ref()
+                .is_some_and(|claim| claim.pod_uid == deletion.pod_uid)
+            {
+                return Ok(());
+            }
+            if !self.is_as_planned(deletion, game_server) {
+                metrics::claim("raced");
+                return Err(Error::Stale("the victim changed"));
+            }
+            let claim = DeletionClaim {
+                pod_uid: deletion.pod_uid.clone(),
+                reason: deletion.reason.clone(),
+                time: rfc3339(Timestamp::now()),
+            };
+            let meta = &game_server.metadata;
+            let version = Precondition::version(&meta.uid, &meta.resource_version);
+            let body = json!({ "status": { "deletionClaim": claim } });
+            match self
+                .apply
+                .writer
+                .patch::<MetaOnly>(&target, PatchKind::Merge, version, body)
+                .await
+            {
+                Ok(_) => {
+                    metrics::claim("written");
+                    let now = Instant::now();
+                    self.apply
+                        .memory
+                        .claimed(self.key, self.uid(), &deletion.pod_uid, &deletion.reason, now);
+                    return Ok(());
+                }
+                // Its status changes often, its spec seldom: look what it was before giving the victim up.
+                Err(WriteError::Conflict(_) | WriteError::NotFound) => {
+                    metrics::claim("refused");
+                    found = self.read_game_server(&name, deletion).await?;
+                }
+                Err(error) => return Err(Error::during("claim a server")(error)),
+            }
+        }
+        Err(Error::Stale("the victim keeps changing"))
+    }
+
+    async fn read_game_server(
+        &self,
+        name: &str,
+        deletion: &Deletion,
+    ) -> Result<Option<GameServerView>, Error> {
+        let target = Target::new(GAME_SERVER, &self.key.namespace, name);
+        let live = self.apply.writer.read::<GameServerView>(&target).await;
+        let live = live.map_err(Error::during("read a GameServer"))?;
+        Ok(live.filter(|found| speaks_for(found, &self.observed.set, &deletion.pod_uid)))
+    }
+
+    /// Whether what the choice of this victim rested on still holds.
+    fn is_as_planned(&self, deletion: &Deletion, live: &GameServerView) -> bool {
+        let Ok(at) = self
+            .observed
+            .servers
+            .binary_search_by_key(&deletion.id, |server| server.id)
+        else {
+            return false;
+        };
+        let Some(planned) = self.observed.servers.get(at) else {
+            return false;
+        };
+        let label = self.observed.pods.get(&deletion.id);
+        let label = label.and_then(|pod| pod.metadata.label(api_types::keys::label::GS_OPS_STATE));
+        let priority = live
+            .spec
+            .deletion_priority
+            .as_ref()
+            .and_then(IntOrString::as_i64)
+            .unwrap_or(0);
+        Standing::of(live.spec.ops_state.as_deref(), label) == planned.standing
+            && priority == planned.deletion_priority
+    }
+
+    /// Whether the record still names the victim; for the delete that follows the claim.
+    pub(super) async fn may_delete(&self, deletion: &Deletion, warrant: &Warrant<'_>) -> Result<(), Error> {
+        warrant.check(deletion).await
+    }
+}

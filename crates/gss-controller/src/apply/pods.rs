@@ -1,0 +1,187 @@
+//! Creating and deleting Pods.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Instant,
+};
+
+use api_types::{PodView, keys, names};
+use controller_kit::{
+    queue::ReconcileError,
+    resource::POD,
+    write::{Created, MetaOnly, PatchKind, Precondition, Target, WriteError},
+};
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::{Pass, claim::Warrant};
+use crate::{
+    build::pod,
+    error::Error,
+    metrics,
+    plan::{Gate, ids::Id, record::Deletion},
+    status::rfc3339,
+};
+
+impl Pass<'_> {
+    /// Creates the planned Pods, many at a time. Once the API server refuses one for what it is, no more are begun: they are
+    /// all alike.
+    pub(super) async fn create_pods(&self) -> Result<(), Error> {
+        let refused = AtomicBool::new(false);
+        let now = rfc3339(Timestamp::now());
+        let work = self
+            .plan
+            .create
+            .iter()
+            .map(|id| self.create_pod_unless(&refused, *id, &now));
+        self.all(work.collect()).await
+    }
+
+    async fn create_pod_unless(&self, refused: &AtomicBool, id: Id, now: &str) -> Result<(), Error> {
+        if refused.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let result = self.create_pod(id, now).await;
+        if matches!(
+            &result,
+            Err(Error::Create(WriteError::Invalid(_) | WriteError::Forbidden(_)))
+        ) {
+            refused.store(true, Ordering::Relaxed);
+        }
+        result
+    }
+
+    async fn create_pod(&self, id: Id, now: &str) -> Result<(), Error> {
+        let set = &self.observed.set;
+        let name = names::pod_name(&self.key.name, id);
+        let target = Target::new(POD, &self.key.namespace, &name);
+        // Without a Pod of its own only a GameServer that the set owns is observed: one that survived.
+        let survived = self.observed.game_servers.get(&id).map(AsRef::as_ref);
+        let body = pod::pod(set, id, survived, now);
+        match self.apply.writer.create::<_, MetaOnly>(&target, &body).await {
+            Ok(Created::New(made)) => {
+                metrics::pod_created();
+                self.apply
+                    .memory
+                    .created(self.key, self.uid(), id, &made.uid, Instant::now());
+                Ok(())
+            }
+            Ok(Created::AlreadyExists) => self.look_who_is_there(id, &target).await,
+            Err(WriteError::NotFound) => Err(Error::Stale("the namespace is gone")),
+            Err(error) => {
+                metrics::creation_refused(error.category());
+                if matches!(error, WriteError::Invalid(_) | WriteError::Forbidden(_)) {
+                    self.apply.memory.creation_failed(self.key, self.uid());
+                }
+                Err(Error::Create(error))
+            }
+        }
+    }
+
+    /// The name is taken: by our own Pod that the cache does not show yet, or by somebody else's.
+    async fn look_who_is_there(&self, id: Id, target: &Target<'_>) -> Result<(), Error> {
+        let found = self
+            .apply
+            .writer
+            .read::<PodView>(target)
+            .await
+            .map_err(Error::during("read a Pod"))?;
+        let Some(found) = found else {
+            return Err(Error::Stale("the Pod in the way is gone"));
+        };
+        let now = Instant::now();
+        let owner = found.metadata.controller();
+        let name = target.name;
+        let what = match owner {
+            Some(owner) if owner.uid == self.uid() && found.owner_set() == Some(&self.key.name) => {
+                self.apply
+                    .memory
+                    .created(self.key, self.uid(), id, &found.metadata.uid, now);
+                return Ok(());
+            }
+            Some(owner) if owner.uid == self.uid() => {
+                format!(
+                    "Pod {name} has lost its label {}={}",
+                    keys::label::OWNER_GSS,
+                    self.key.name
+                )
+            }
+            Some(owner) => format!(
+                "Pod {name} exists and is controlled by {} {}",
+                owner.kind, owner.name
+            ),
+            None => format!("Pod {name} exists and is controlled by nobody"),
+        };
+        metrics::creation_refused("taken");
+        self.warning("FailedCreate", what.clone());
+        self.apply.memory.blocked(self.key, self.uid(), id, what, now);
+        Ok(())
+    }
+
+    /// Claims and deletes the planned Pods, many at a time. One that cannot be taken does not keep the others.
+    pub(super) async fn delete_pods(&self, warrant: &Warrant<'_>) -> Result<(), Error> {
+        self.all(
+            self.plan
+                .delete
+                .iter()
+                .map(|deletion| self.delete_pod(deletion, warrant))
+                .collect(),
+        )
+        .await
+    }
+
+    async fn delete_pod(&self, deletion: &Deletion, warrant: &Warrant<'_>) -> Result<(), Error> {
+        self.claim(deletion, warrant).await?;
+        self.may_delete(deletion, warrant).await?;
+        let name = names::pod_name(&self.key.name, deletion.id);
+        let target = Target::new(POD, &self.key.namespace, &name);
+        match self
+            .apply
+            .writer
+            .delete(&target, Precondition::uid(&deletion.pod_uid))
+            .await
+        {
+            // A conflict says that the name has another Pod by now: the one we meant is gone.
+            Ok(_) | Err(WriteError::Conflict(_)) => {
+                metrics::pod_deleted(&deletion.reason);
+                self.apply
+                    .memory
+                    .deleted(self.key, self.uid(), &deletion.pod_uid, Instant::now());
+                Ok(())
+            }
+            Err(error) => Err(Error::during("delete a Pod")(error)),
+        }
+    }
+
+    /// Opens the in-place readiness gate of new Pods.
+    pub(super) async fn open_gates(&self) -> Result<(), Error> {
+        let now = rfc3339(Timestamp::now());
+        self.all(
+            self.plan
+                .open_gates
+                .iter()
+                .map(|gate| self.open_gate(gate, &now))
+                .collect(),
+        )
+        .await
+    }
+
+    async fn open_gate(&self, gate: &Gate, now: &str) -> Result<(), Error> {
+        let name = names::pod_name(&self.key.name, gate.id);
+        let target = Target::status(POD, &self.key.namespace, &name);
+        let condition =
+            json!({ "type": keys::IN_PLACE_UPDATE_READY, "status": "True", "lastTransitionTime": now });
+        let body = json!({ "status": { "conditions": [condition] } });
+        let uid = Precondition::uid(&gate.pod_uid);
+        match self
+            .apply
+            .writer
+            .patch::<MetaOnly>(&target, PatchKind::Strategic, uid, body)
+            .await
+        {
+            // The Pod went away: there is nothing left to open.
+            Ok(_) | Err(WriteError::Conflict(_) | WriteError::NotFound) => Ok(()),
+            Err(error) => Err(Error::during("open a readiness gate")(error)),
+        }
+    }
+}

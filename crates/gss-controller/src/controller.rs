@@ -1,0 +1,185 @@
+//! Wiring: watches into the queue, the queue into passes.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use api_types::{GameServerSetView, GameServerView, PodView, keys};
+use controller_kit::{
+    key::ObjectKey,
+    queue::{Next, Queue, ReconcileError, Work},
+    runtime::Runtime,
+    store::Store,
+    watch::{Change, Watch},
+};
+use jiff::Timestamp;
+
+use crate::{
+    apply::{Apply, StatusWrite},
+    error::Error,
+    memory::Memory,
+    metrics,
+    observe::{BY_SET, Observed, Stores, set_of},
+    plan::{self, Plan},
+    relevance::{Relevance, of_game_server, of_pod},
+    status,
+};
+
+/// When a pass looks again though no event came: own writes are forgotten by then, and names in the way may be free.
+const LOOK_AGAIN: Duration = Duration::from_secs(11);
+/// How long to wait for a cache that is behind our own write; the event that ends the wait comes earlier.
+const CATCH_UP: Duration = Duration::from_millis(100);
+
+/// Everything a pass needs.
+struct Controller {
+    stores: Stores,
+    memory: Arc<Memory>,
+    apply: Apply,
+}
+
+impl Controller {
+    /// One pass over one set: observe, plan, apply, status.
+    async fn pass(&self, work: Work<ObjectKey>) -> Result<Next, Error> {
+        let (key, now, clock) = (work.key, Instant::now(), Timestamp::now());
+        let Some(observed) = self.stores.observe(&key, &self.memory, now, clock) else {
+            self.memory.forget(&key);
+            return Ok(Next::Done);
+        };
+        let meta = &observed.set.metadata;
+        if meta.is_terminating() {
+            // The garbage collector takes everything that belongs to the set.
+            return Ok(Next::Done);
+        }
+        if self.memory.is_ahead(&key, &meta.uid, &meta.resource_version, now) {
+            return Ok(Next::After(CATCH_UP));
+        }
+        let plan = plan::plan(&observed, self.memory.is_creation_failing(&key, &meta.uid));
+        metrics::planned(now.elapsed());
+        tracing::debug!(object.namespace = %key.namespace, object.name = %key.name, ?plan, "planned");
+
+        let (mut pass, outcome, result) = self.apply.carry_out(&key, &observed, &plan).await;
+        if matches!(result, Err(Error::Stale(_))) || !outcome.recorded {
+            return result.map(|()| Next::Done);
+        }
+        let report = status::compute(&observed, &plan, &outcome, clock);
+        let written = pass.report(&report).await?;
+        result?;
+        Ok(next(&observed, &plan, written, report.changes_in))
+    }
+}
+
+fn next(observed: &Observed, plan: &Plan, written: StatusWrite, changes_in: Option<i64>) -> Next {
+    let more_to_create = !plan.create.is_empty() && plan.create_later > 0;
+    let waits = [
+        more_to_create.then_some(Duration::ZERO),
+        match written {
+            StatusWrite::Done => None,
+            StatusWrite::In(wait) => Some(wait),
+        },
+        changes_in.map(|seconds| Duration::from_secs(seconds.unsigned_abs())),
+        (!observed.pending.is_empty() || !plan.create.is_empty() || !plan.delete.is_empty())
+            .then_some(LOOK_AGAIN),
+    ];
+    waits.into_iter().flatten().min().map_or(Next::Done, Next::After)
+}
+
+/// Starts the watches and the work.
+pub(crate) fn start(runtime: &Runtime, queue: &Queue<ObjectKey>, concurrency: usize, pod_concurrency: usize) {
+    metrics::describe();
+    let memory = Arc::new(Memory::default());
+    let stores = Stores {
+        sets: watch_sets(runtime, queue),
+        pods: watch_pods(runtime, queue, &memory),
+        game_servers: watch_game_servers(runtime, queue),
+    };
+    let writer = runtime.writer(keys::field_manager::GSS_CONTROLLER);
+    let apply = Apply::new(writer, runtime.events(), Arc::clone(&memory), pod_concurrency);
+    let controller = Arc::new(Controller {
+        stores,
+        memory,
+        apply,
+    });
+    queue.run(runtime, "game-server-sets", concurrency, move |work| {
+        let controller = Arc::clone(&controller);
+        async move {
+            let result = controller.pass(work).await;
+            metrics::pass(result.as_ref().map_or_else(ReconcileError::category, |_| "ok"));
+            result
+        }
+    });
+}
+
+fn watch_sets(runtime: &Runtime, queue: &Queue<ObjectKey>) -> Store<GameServerSetView> {
+    let (changed, malformed) = (queue.clone(), queue.clone());
+    Watch::<GameServerSetView>::new()
+        .on_change(move |change: Change<GameServerSetView>| {
+            let key = ObjectKey::of(&change.object().metadata);
+            let Change::Applied { old: Some(old), new } = &change else { return changed.add(key) };
+            // Our own status writes change nothing that a pass has not seen; but a pass may wait for them.
+            let same = old.metadata.generation == new.metadata.generation
+                && old.metadata.annotations == new.metadata.annotations
+                && old.metadata.deletion_timestamp == new.metadata.deletion_timestamp
+                && old.status == new.status;
+            if !same {
+                changed.add(key);
+            }
+        })
+        .on_malformed(move |key, why| {
+            tracing::warn!(object.namespace = %key.namespace, object.name = %key.name, why, "set not understood");
+            malformed.add(key);
+        })
+        .start(runtime)
+}
+
+fn watch_pods(runtime: &Runtime, queue: &Queue<ObjectKey>, memory: &Arc<Memory>) -> Store<PodView> {
+    let (queue, memory) = (queue.clone(), Arc::clone(memory));
+    Watch::<PodView>::new()
+        .labels(keys::label::OWNER_GSS)
+        .index(BY_SET, |pod: &PodView| set_of(&pod.metadata))
+        .on_change(move |change: Change<PodView>| {
+            let relevance = of_pod(&change);
+            for key in sets_of(&change, |pod| &pod.metadata) {
+                if let Change::Deleted(last) = &change {
+                    memory.gone(&key, &last.metadata.uid);
+                }
+                enqueue(&queue, key, relevance);
+            }
+        })
+        .start(runtime)
+}
+
+fn watch_game_servers(runtime: &Runtime, queue: &Queue<ObjectKey>) -> Store<GameServerView> {
+    let queue = queue.clone();
+    Watch::<GameServerView>::new()
+        .index(BY_SET, |found: &GameServerView| set_of(&found.metadata))
+        .on_change(move |change: Change<GameServerView>| {
+            let relevance = of_game_server(&change);
+            for key in sets_of(&change, |found| &found.metadata) {
+                enqueue(&queue, key, relevance);
+            }
+        })
+        .start(runtime)
+}
+
+/// The set an object is labelled with, and the one it was labelled with before.
+fn sets_of<T>(change: &Change<T>, meta: impl Fn(&T) -> &api_types::Meta) -> Vec<ObjectKey> {
+    let named = |object: &T| {
+        let meta = meta(object);
+        let set = meta.label(keys::label::OWNER_GSS)?;
+        Some(ObjectKey::new(meta.namespace.as_str(), set))
+    };
+    let before = match change {
+        Change::Applied { old: Some(old), .. } => named(old),
+        _ => None,
+    };
+    let mut sets: Vec<_> = named(change.object()).into_iter().chain(before).collect();
+    sets.dedup();
+    sets
+}
+
+fn enqueue(queue: &Queue<ObjectKey>, set: ObjectKey, relevance: Relevance) {
+    if let Some(delay) = relevance.delay() {
+        queue.add_after(set, delay);
+    }
+}

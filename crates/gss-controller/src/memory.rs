@@ -1,0 +1,193 @@
+//! What this process did that its caches do not show yet.
+//!
+//! Nothing here is needed for safety: names are deterministic and every write has a precondition. It keeps a stale cache
+//! from planning the same thing twice. Everything expires, so a lost watch event costs seconds and no more.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use api_types::PodView;
+use controller_kit::{key::ObjectKey, store::Store};
+
+use crate::plan::ids::Id;
+
+/// How long an own write is remembered without its event. Watches lag by milliseconds; a relist takes seconds.
+const EXPIRY: Duration = Duration::from_secs(10);
+/// How long a Pod name that somebody else uses is left alone. The watch cannot tell when such a Pod goes away.
+const BLOCKED_FOR: Duration = Duration::from_secs(30);
+
+/// Own writes of one set that its caches do not show yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pending {
+    /// UIDs of created Pods by id.
+    pub created: BTreeMap<Id, String>,
+    /// UIDs of Pods whose deletion was accepted.
+    pub deleted: Vec<String>,
+    /// Reasons of claims by the claimed Pod's UID.
+    pub claimed: HashMap<String, String>,
+    /// Ids whose Pod name somebody else uses, and what was found.
+    pub blocked: BTreeMap<Id, String>,
+}
+
+impl Pending {
+    /// Whether a later look may see more than this one without any event.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+#[derive(Debug, Default)]
+struct SetMemory {
+    /// UID of the set; a later set of the same name starts afresh.
+    uid: String,
+    created: HashMap<Id, (String, Instant)>,
+    deleted: HashMap<String, Instant>,
+    claimed: HashMap<String, (String, Instant)>,
+    blocked: BTreeMap<Id, (String, Instant)>,
+    /// Resource version of the latest own write to the set.
+    version: Option<(u64, Instant)>,
+    creation_failed: bool,
+    status_written: Option<Instant>,
+}
+
+/// The memory of all sets.
+#[derive(Debug, Default)]
+pub struct Memory {
+    sets: Mutex<HashMap<ObjectKey, SetMemory>>,
+}
+
+impl Memory {
+    /// What is still pending for this set, after forgetting what the Pod cache shows by now. Deletions and claims that
+    /// a cache shows too do no harm: they say the same thing.
+    pub fn pending(&self, key: &ObjectKey, uid: &str, pods: &Store<PodView>, now: Instant) -> Pending {
+        let fresh = |at: &Instant| now.saturating_duration_since(*at) < EXPIRY;
+        let named =
+            |id: &Id| ObjectKey::new(key.namespace.clone(), api_types::names::pod_name(&key.name, *id));
+        self.with(key, uid, |set| {
+            set.created.retain(|id, (uid, at)| {
+                fresh(at) && pods.get(&named(id)).is_none_or(|pod| pod.metadata.uid != *uid)
+            });
+            set.deleted.retain(|_, at| fresh(at));
+            set.claimed.retain(|_, (_, at)| fresh(at));
+            set.blocked
+                .retain(|_, (_, at)| now.saturating_duration_since(*at) < BLOCKED_FOR);
+            Pending {
+                created: set
+                    .created
+                    .iter()
+                    .map(|(id, (uid, _))| (*id, uid.clone()))
+                    .collect(),
+                deleted: set.deleted.keys().cloned().collect(),
+                claimed: set
+                    .claimed
+                    .iter()
+                    .map(|(uid, (reason, _))| (uid.clone(), reason.clone()))
+                    .collect(),
+                blocked: set
+                    .blocked
+                    .iter()
+                    .map(|(id, (what, _))| (*id, what.clone()))
+                    .collect(),
+            }
+        })
+    }
+
+    /// A Pod was created.
+    pub fn created(&self, key: &ObjectKey, set_uid: &str, id: Id, pod_uid: &str, now: Instant) {
+        self.with(key, set_uid, |set| {
+            set.creation_failed = false;
+            set.created.insert(id, (pod_uid.to_owned(), now));
+        });
+    }
+
+    /// A Pod's deletion was accepted.
+    pub fn deleted(&self, key: &ObjectKey, set_uid: &str, pod_uid: &str, now: Instant) {
+        self.with(key, set_uid, |set| set.deleted.insert(pod_uid.to_owned(), now));
+    }
+
+    /// A deletion claim was written.
+    pub fn claimed(&self, key: &ObjectKey, set_uid: &str, pod_uid: &str, reason: &str, now: Instant) {
+        self.with(key, set_uid, |set| {
+            set.claimed.insert(pod_uid.to_owned(), (reason.to_owned(), now))
+        });
+    }
+
+    /// The name of this id's Pod is somebody else's.
+    pub fn blocked(&self, key: &ObjectKey, set_uid: &str, id: Id, what: String, now: Instant) {
+        self.with(key, set_uid, |set| set.blocked.insert(id, (what, now)));
+    }
+
+    /// The API server refused a Pod of this set: until one is accepted, they are tried one at a time.
+    pub fn creation_failed(&self, key: &ObjectKey, set_uid: &str) {
+        self.with(key, set_uid, |set| set.creation_failed = true);
+    }
+
+    /// Whether the last creation was refused.
+    pub fn is_creation_failing(&self, key: &ObjectKey, set_uid: &str) -> bool {
+        self.with(key, set_uid, |set| set.creation_failed)
+    }
+
+    /// A watch says that this Pod is gone.
+    pub fn gone(&self, key: &ObjectKey, pod_uid: &str) {
+        if let Some(set) = self.lock().get_mut(key) {
+            set.created.retain(|_, (uid, _)| uid != pod_uid);
+            set.deleted.remove(pod_uid);
+            set.claimed.remove(pod_uid);
+        }
+    }
+
+    /// The set was written; a cache that shows an older version is behind.
+    pub fn wrote(&self, key: &ObjectKey, set_uid: &str, resource_version: &str, now: Instant) {
+        // Versions of one resource are integers that grow; where one is not, the preconditions have to do.
+        if let Ok(version) = resource_version.parse() {
+            self.with(key, set_uid, |set| set.version = Some((version, now)));
+        }
+    }
+
+    /// Whether the cached set is older than an own write to it.
+    pub fn is_ahead(&self, key: &ObjectKey, set_uid: &str, cached: &str, now: Instant) -> bool {
+        self.with(key, set_uid, |set| {
+            set.version.is_some_and(|(written, at)| {
+                now.saturating_duration_since(at) < EXPIRY
+                    && cached.parse::<u64>().is_ok_and(|cached| cached < written)
+            })
+        })
+    }
+
+    /// Counts a status write now.
+    pub fn status_written(&self, key: &ObjectKey, set_uid: &str, now: Instant) {
+        self.with(key, set_uid, |set| set.status_written = Some(now));
+    }
+
+    /// How long ago the status was written; `None` when not by this process.
+    pub fn status_age(&self, key: &ObjectKey, set_uid: &str, now: Instant) -> Option<Duration> {
+        self.with(key, set_uid, |set| {
+            set.status_written.map(|at| now.saturating_duration_since(at))
+        })
+    }
+
+    /// The set is gone.
+    pub fn forget(&self, key: &ObjectKey) {
+        self.lock().remove(key);
+    }
+
+    fn with<R>(&self, key: &ObjectKey, uid: &str, act: impl FnOnce(&mut SetMemory) -> R) -> R {
+        let mut sets = self.lock();
+        let set = sets.entry(key.clone()).or_default();
+        if set.uid != uid {
+            *set = SetMemory {
+                uid: uid.to_owned(),
+                ..SetMemory::default()
+            };
+        }
+        act(set)
+    }
+
+    // Nothing can panic under the lock, and if it did the process would end.
+    fn lock(&self) -> MutexGuard<'_, HashMap<ObjectKey, SetMemory>> {
+        self.sets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

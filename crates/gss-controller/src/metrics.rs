@@ -1,0 +1,69 @@
+//! What an operator sees of this controller in `/metrics`.
+
+use std::time::Duration;
+
+use metrics::{counter, describe_counter, describe_histogram, histogram};
+
+/// Describes the metrics once, at start.
+pub fn describe() {
+    describe_counter!("gamekeeper_gss_pods_created_total", "Pods created.");
+    describe_counter!(
+        "gamekeeper_gss_pods_deleted_total",
+        "Pods whose deletion was accepted, by reason of the deletion."
+    );
+    describe_counter!(
+        "gamekeeper_gss_creations_refused_total",
+        "Pod creations refused, by category of the answer; taken: the name belongs to somebody else."
+    );
+    describe_counter!(
+        "gamekeeper_gss_claims_total",
+        "Deletion claims by outcome; raced: the GameServer changed in the meantime and another decision was made."
+    );
+    describe_counter!("gamekeeper_gss_plans_total", "Plan records stored, by outcome.");
+    describe_counter!(
+        "gamekeeper_gss_scale_ins_blocked_total",
+        "Times a scale-in began to wait for allocated servers."
+    );
+    describe_counter!("gamekeeper_gss_passes_total", "Passes over a set by result.");
+    describe_histogram!(
+        "gamekeeper_gss_plan_seconds",
+        "Time taken to decide, without reading and writing."
+    );
+}
+
+pub(crate) fn pod_created() {
+    counter!("gamekeeper_gss_pods_created_total").increment(1);
+}
+
+/// `reason` is one of the fixed reasons of claims, or one written by somebody else.
+pub(crate) fn pod_deleted(reason: &str) {
+    use api_types::keys::claim_reason::{EVICTED, KILL, REPLACED, SCALE_IN, UPDATE};
+    let known = [SCALE_IN, KILL, REPLACED, UPDATE, EVICTED]
+        .into_iter()
+        .find(|known| *known == reason);
+    counter!("gamekeeper_gss_pods_deleted_total", "reason" => known.unwrap_or("Other")).increment(1);
+}
+
+pub(crate) fn creation_refused(category: &'static str) {
+    counter!("gamekeeper_gss_creations_refused_total", "category" => category).increment(1);
+}
+
+pub(crate) fn claim(outcome: &'static str) {
+    counter!("gamekeeper_gss_claims_total", "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn plan_stored(outcome: &'static str) {
+    counter!("gamekeeper_gss_plans_total", "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn scale_in_blocked() {
+    counter!("gamekeeper_gss_scale_ins_blocked_total").increment(1);
+}
+
+pub(crate) fn pass(result: &'static str) {
+    counter!("gamekeeper_gss_passes_total", "result" => result).increment(1);
+}
+
+pub(crate) fn planned(took: Duration) {
+    histogram!("gamekeeper_gss_plan_seconds").record(took);
+}

@@ -1,0 +1,305 @@
+//! What the caches show of one set, with this process's own latest writes in it.
+
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
+
+use api_types::{
+    GameServerSetView, GameServerView, IntOrString, PodView,
+    keys::{self, annotation, label},
+    names,
+    views::Meta,
+};
+use controller_kit::{key::ObjectKey, store::Store};
+use jiff::Timestamp;
+
+use crate::{
+    memory::{Memory, Pending},
+    plan::{
+        ids::{BadItem, Id, IdSet},
+        record::Record,
+        server::{Server, ServerPod, Stage, Standing},
+    },
+};
+
+/// Index of Pods and GameServers by the set their label names: `namespace/set`.
+pub const BY_SET: &str = "set";
+
+/// An object's value in [`BY_SET`].
+pub fn set_of(meta: &Meta) -> Option<String> {
+    Some(format!("{}/{}", meta.namespace, meta.label(label::OWNER_GSS)?))
+}
+
+/// The caches.
+pub struct Stores {
+    /// GameServerSets.
+    pub sets: Store<GameServerSetView>,
+    /// Pods with the owner label.
+    pub pods: Store<PodView>,
+    /// GameServers.
+    pub game_servers: Store<GameServerView>,
+}
+
+/// A Pod that carries the set's label and is not the set's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stranger {
+    /// Its name.
+    pub name: String,
+    /// Its controller's kind and name; `None` for a Pod without one.
+    pub controller: Option<String>,
+}
+
+/// Everything a plan for one set is made from.
+#[derive(Debug, Clone)]
+pub struct Observed {
+    /// The set.
+    pub set: Arc<GameServerSetView>,
+    /// Its stored plan.
+    pub record: Option<Record>,
+    /// The understood part of `spec.reserveGameServerIds`, and the rest.
+    pub reserved: (IdSet, Vec<BadItem>),
+    /// The annotation `reserve-ids`.
+    pub acknowledged: IdSet,
+    /// The set's own Pods.
+    pub pods: BTreeMap<Id, Arc<PodView>>,
+    /// The GameServers of those Pods, and those that outlive theirs.
+    pub game_servers: BTreeMap<Id, Arc<GameServerView>>,
+    /// Pods with the set's label that are not the set's.
+    pub strangers: Vec<Stranger>,
+    /// Own writes not in the above.
+    pub pending: Pending,
+    /// Servers as the planner sees them, by ascending id.
+    pub servers: Vec<Server>,
+}
+
+impl Stores {
+    /// The set with this key; `None` when it is gone.
+    pub fn observe(
+        &self,
+        key: &ObjectKey,
+        memory: &Memory,
+        now: Instant,
+        clock: Timestamp,
+    ) -> Option<Observed> {
+        let set = self.sets.get(key)?;
+        let pending = memory.pending(key, &set.metadata.uid, &self.pods, now);
+        let index = key.to_string();
+        Some(assemble(
+            set,
+            self.pods.by_index(BY_SET, &index),
+            |name| {
+                self.game_servers
+                    .get(&ObjectKey::new(key.namespace.clone(), name))
+            },
+            self.game_servers.by_index(BY_SET, &index),
+            pending,
+            clock,
+        ))
+    }
+}
+
+/// Puts the parts together. `game_server` finds one by name, whatever its labels; `labelled` are those with the set's
+/// label.
+pub fn assemble(
+    set: Arc<GameServerSetView>,
+    labelled_pods: Vec<Arc<PodView>>,
+    game_server: impl Fn(&str) -> Option<Arc<GameServerView>>,
+    labelled: Vec<Arc<GameServerView>>,
+    pending: Pending,
+    clock: Timestamp,
+) -> Observed {
+    let (pods, strangers) = sort_pods(&set, labelled_pods);
+    let mut game_servers = BTreeMap::new();
+    for found in labelled {
+        // Without a Pod only those that the set itself owns mean anything: the others vanish with their Pods.
+        let kept = found
+            .metadata
+            .controller()
+            .is_some_and(|owner| owner.uid == set.metadata.uid);
+        if let Some(id) = id_in(&set, &found.metadata.name).filter(|_| kept) {
+            game_servers.insert(id, found);
+        }
+    }
+    for (id, pod) in &pods {
+        match game_server(&pod.metadata.name).filter(|found| speaks_for(found, &set, &pod.metadata.uid)) {
+            Some(found) => game_servers.insert(*id, found),
+            None => game_servers.remove(id),
+        };
+    }
+    let acknowledged = set
+        .metadata
+        .annotation(annotation::RESERVE_IDS)
+        .map(IdSet::parse_joined)
+        .unwrap_or_default();
+    let mut observed = Observed {
+        record: set.status.plan.as_ref().map(Record::from_api),
+        reserved: IdSet::parse_items(&set.spec.reserve_game_server_ids),
+        acknowledged,
+        pods,
+        game_servers,
+        strangers,
+        pending,
+        servers: Vec::new(),
+        set,
+    };
+    observed.servers = servers(&observed, clock);
+    observed
+}
+
+/// Whether a GameServer is about this very Pod, or about whatever Pod its server has. An earlier Pod's GameServer of the
+/// same name, not collected yet, says nothing about this one.
+pub fn speaks_for(game_server: &GameServerView, set: &GameServerSetView, pod_uid: &str) -> bool {
+    match game_server.metadata.controller() {
+        Some(owner) => owner.uid == pod_uid || owner.uid == set.metadata.uid,
+        // Made by hand or restored without owners: the name is all there is.
+        None => true,
+    }
+}
+
+/// The id in the name of one of the set's Pods or GameServers.
+pub fn id_in(set: &GameServerSetView, name: &str) -> Option<Id> {
+    names::ordinal_of(name).filter(|id| names::pod_name(&set.metadata.name, *id) == name)
+}
+
+fn sort_pods(
+    set: &GameServerSetView,
+    labelled: Vec<Arc<PodView>>,
+) -> (BTreeMap<Id, Arc<PodView>>, Vec<Stranger>) {
+    let mut pods = BTreeMap::new();
+    let mut strangers = Vec::new();
+    for pod in labelled {
+        let controller = pod.metadata.controller();
+        let ours = controller.is_some_and(|owner| owner.uid == set.metadata.uid);
+        if let Some(id) = id_in(set, &pod.metadata.name).filter(|_| ours) {
+            pods.insert(id, pod);
+        } else if !ours {
+            let controller = controller.map(|owner| format!("{} {}", owner.kind, owner.name));
+            strangers.push(Stranger {
+                name: pod.metadata.name.clone(),
+                controller,
+            });
+        }
+    }
+    strangers.sort_by(|a, b| a.name.cmp(&b.name));
+    (pods, strangers)
+}
+
+fn servers(observed: &Observed, clock: Timestamp) -> Vec<Server> {
+    let min_ready = min_ready_seconds(&observed.set);
+    let mut servers: BTreeMap<Id, Server> = BTreeMap::new();
+    for (id, pod) in &observed.pods {
+        let game_server = observed.game_servers.get(id);
+        let seen = ServerPod {
+            uid: pod.metadata.uid.clone(),
+            stage: stage(pod, game_server, &observed.pending),
+            available: availability(pod, min_ready, clock) == Availability::Available,
+        };
+        let label = pod.metadata.label(label::GS_OPS_STATE);
+        servers.insert(*id, server(*id, Some(seen), game_server, label));
+    }
+    for (id, game_server) in &observed.game_servers {
+        servers
+            .entry(*id)
+            .or_insert_with(|| server(*id, None, Some(game_server), None));
+    }
+    for (id, uid) in &observed.pending.created {
+        let server = servers
+            .entry(*id)
+            .or_insert_with(|| server(*id, None, None, None));
+        if server.pod.is_none() {
+            server.pod = Some(ServerPod {
+                uid: uid.clone(),
+                stage: Stage::Live,
+                available: false,
+            });
+        }
+    }
+    servers.into_values().collect()
+}
+
+fn server(
+    id: Id,
+    pod: Option<ServerPod>,
+    game_server: Option<&Arc<GameServerView>>,
+    label: Option<&str>,
+) -> Server {
+    let spec = game_server.map(|game_server| &game_server.spec);
+    Server {
+        id,
+        pod,
+        standing: Standing::of(spec.and_then(|spec| spec.ops_state.as_deref()), label),
+        deletion_priority: spec
+            .and_then(|spec| spec.deletion_priority.as_ref())
+            .and_then(IntOrString::as_i64)
+            .unwrap_or(0),
+    }
+}
+
+fn stage(pod: &PodView, game_server: Option<&Arc<GameServerView>>, pending: &Pending) -> Stage {
+    let uid = &pod.metadata.uid;
+    if pod.metadata.is_terminating() || pending.deleted.contains(uid) {
+        return Stage::Terminating;
+    }
+    if pod.metadata.label(label::LIFECYCLE_STATE) == Some(keys::lifecycle::PREPARING_DELETE) {
+        return Stage::PreparingDelete;
+    }
+    let written = game_server
+        .and_then(|found| found.deletion_claim.as_ref())
+        .filter(|claim| claim.pod_uid == *uid);
+    if let Some(reason) = written
+        .map(|claim| &claim.reason)
+        .or_else(|| pending.claimed.get(uid))
+    {
+        return Stage::Claimed(reason.clone());
+    }
+    match pod.phase.as_deref() {
+        Some("Failed" | "Succeeded") => Stage::Ended,
+        _ => Stage::Live,
+    }
+}
+
+/// Whether a Pod counts as available.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Availability {
+    /// Not ready, not in service, or going away.
+    No,
+    /// Ready, and will be available after so many seconds more.
+    In(i64),
+    /// Ready for long enough.
+    Available,
+}
+
+/// `spec.updateStrategy.rollingUpdate.minReadySeconds`.
+pub fn min_ready_seconds(set: &GameServerSetView) -> i64 {
+    let rolling = set
+        .spec
+        .update_strategy
+        .as_ref()
+        .and_then(|strategy| strategy.rolling_update.as_ref());
+    rolling
+        .and_then(|rolling| rolling.min_ready_seconds)
+        .unwrap_or(0)
+        .max(0)
+        .into()
+}
+
+/// Whether `pod` has been ready and in service for `min_ready` seconds.
+pub fn availability(pod: &PodView, min_ready: i64, clock: Timestamp) -> Availability {
+    let lifecycle = pod.metadata.label(label::LIFECYCLE_STATE).unwrap_or_default();
+    let ready = pod
+        .condition("Ready")
+        .filter(|condition| condition.status == "True");
+    let in_service =
+        ["", keys::lifecycle::NORMAL].contains(&lifecycle) && pod.phase.as_deref() == Some("Running");
+    let Some(ready) = ready.filter(|_| in_service && !pod.metadata.is_terminating()) else {
+        return Availability::No;
+    };
+    let since = ready
+        .last_transition_time
+        .as_deref()
+        .and_then(|time| time.parse::<Timestamp>().ok());
+    let left = since.map_or(0, |since| min_ready - (clock.as_second() - since.as_second()));
+    if min_ready > 0 && left > 0 {
+        Availability::In(left)
+    } else {
+        Availability::Available
+    }
+}

@@ -1,0 +1,137 @@
+//! Which changes of Pods and GameServers matter to their set, and how soon. Pure.
+//!
+//! A pass costs time in proportion to the set's size, so events are gathered for a moment: 500 Pods becoming ready within a
+//! second are a handful of passes, not 500.
+
+use std::time::Duration;
+
+use api_types::{GameServerView, PodView};
+use controller_kit::watch::Change;
+
+/// How soon a set is looked at after a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relevance {
+    /// Nothing that the plan or the status rests on.
+    None,
+    /// Shows in the status only.
+    Status,
+    /// May change the plan.
+    Plan,
+}
+
+impl Relevance {
+    /// How long changes are gathered; `None` when there is nothing to do.
+    pub fn delay(self) -> Option<Duration> {
+        match self {
+            Self::None => None,
+            Self::Status => Some(Duration::from_millis(200)),
+            Self::Plan => Some(Duration::from_millis(20)),
+        }
+    }
+}
+
+/// How a Pod's change matters.
+pub fn of_pod(change: &Change<PodView>) -> Relevance {
+    let Change::Applied { old: Some(old), new } = change else {
+        return Relevance::Plan;
+    };
+    let deciding = |pod: &PodView| {
+        (
+            pod.metadata.is_terminating(),
+            pod.phase.clone(),
+            pod.metadata.owner_references.clone(),
+        )
+    };
+    if deciding(old) != deciding(new) || old.metadata.labels != new.metadata.labels {
+        return Relevance::Plan;
+    }
+    if old.conditions == new.conditions {
+        Relevance::None
+    } else {
+        Relevance::Status
+    }
+}
+
+/// How a GameServer's change matters. Its status, written several times in a server's life, does not, except for the claim.
+pub fn of_game_server(change: &Change<GameServerView>) -> Relevance {
+    let Change::Applied { old: Some(old), new } = change else {
+        return Relevance::Plan;
+    };
+    let deciding = |found: &GameServerView| {
+        (
+            found.deletion_claim.clone(),
+            found.metadata.labels.clone(),
+            found.metadata.deletion_timestamp.clone(),
+        )
+    };
+    if old.spec != new.spec || deciding(old) != deciding(new) {
+        Relevance::Plan
+    } else {
+        Relevance::None
+    }
+}
+
+#[cfg(test)]
+// Literals of `json!` read best where they are passed.
+#[allow(clippy::needless_pass_by_value)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn game_server(spec: Value, status: Value) -> Arc<GameServerView> {
+        Arc::new(
+            serde_json::from_value(json!({ "metadata": { "name": "a-0" }, "spec": spec, "status": status }))
+                .unwrap(),
+        )
+    }
+
+    #[test]
+    fn a_game_servers_own_status_is_no_reason_to_plan() {
+        let change = |old, new| of_game_server(&Change::Applied { old: Some(old), new });
+        let plain = game_server(json!({}), json!({}));
+        assert_eq!(
+            change(
+                plain.clone(),
+                game_server(json!({}), json!({ "currentState": "Ready" }))
+            ),
+            Relevance::None
+        );
+        assert_eq!(
+            change(
+                plain.clone(),
+                game_server(json!({ "opsState": "Kill" }), json!({}))
+            ),
+            Relevance::Plan
+        );
+        let claim = json!({ "deletionClaim": { "podUID": "u", "reason": "ScaleIn", "time": "" } });
+        assert_eq!(
+            change(plain.clone(), game_server(json!({}), claim)),
+            Relevance::Plan
+        );
+        assert_eq!(of_game_server(&Change::Deleted(plain)), Relevance::Plan);
+    }
+
+    #[test]
+    fn a_pods_readiness_only_shows_in_the_status() {
+        let pod = |phase: &str, ready: &str| -> Arc<PodView> {
+            let status = json!({ "phase": phase, "conditions": [{ "type": "Ready", "status": ready }] });
+            Arc::new(serde_json::from_value(json!({ "metadata": {}, "status": status })).unwrap())
+        };
+        let change = |old, new| of_pod(&Change::Applied { old: Some(old), new });
+        assert_eq!(
+            change(pod("Running", "False"), pod("Running", "True")),
+            Relevance::Status
+        );
+        assert_eq!(
+            change(pod("Running", "True"), pod("Failed", "False")),
+            Relevance::Plan
+        );
+        assert_eq!(
+            change(pod("Running", "True"), pod("Running", "True")),
+            Relevance::None
+        );
+    }
+}

@@ -1,0 +1,301 @@
+//! The set's conditions: what they say, why, and what to do about it.
+
+use api_types::{
+    Condition,
+    keys::condition::{DEGRADED, PROGRESSING, READY, SCALE_IN_BLOCKED},
+};
+
+use super::{Counts, Outcome};
+use crate::{observe::Observed, plan::Plan};
+
+/// Ids named in a message; more are counted.
+const NAMED: usize = 5;
+
+macro_rules! reasons {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)+
+        }
+
+        impl $name {
+            fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => stringify!($variant),)+
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Reasons of condition `Ready`.
+    ReadyReason {
+        /// Every wanted server is ready.
+        AllReady,
+        /// Some are not.
+        ServersNotReady,
+    }
+}
+
+reasons! {
+    /// Reasons of condition `Progressing`.
+    ProgressReason {
+        /// Nothing is left to do.
+        Settled,
+        /// Servers are being created.
+        Creating,
+        /// Servers are being deleted.
+        Deleting,
+        /// Servers were created and are not ready yet.
+        Starting,
+    }
+}
+
+reasons! {
+    /// Reasons of condition `ScaleInBlocked`.
+    ScaleInReason {
+        /// Nothing keeps servers from being scaled in.
+        NotBlocked,
+        /// Allocated servers would have to go and `protectAllocated` keeps them.
+        AllocatedServers,
+    }
+}
+
+reasons! {
+    /// Reasons of condition `Degraded`, the most pressing first.
+    DegradedReason {
+        /// Pods cannot be created.
+        FailedCreate,
+        /// A part of the spec cannot be understood.
+        InvalidSpec,
+        /// Every id is reserved.
+        OutOfIds,
+        /// The ids of scaled-in servers could not be added to the reserves.
+        ReserveNotWritten,
+        /// Pods carry the set's label and are not the set's.
+        StrangePods,
+        /// Nothing is wrong.
+        AsExpected,
+    }
+}
+
+pub(super) fn all(observed: &Observed, plan: &Plan, outcome: &Outcome, counts: &Counts) -> Vec<Condition> {
+    vec![
+        ready(plan, counts),
+        progressing(plan, outcome, counts),
+        scale_in_blocked(observed, plan),
+        degraded(observed, plan, outcome),
+    ]
+}
+
+fn condition(type_: &str, status: bool, reason: &str, message: String) -> Condition {
+    Condition {
+        type_: type_.to_owned(),
+        status: if status { "True" } else { "False" }.to_owned(),
+        reason: reason.to_owned(),
+        message,
+        ..Condition::default()
+    }
+}
+
+fn ready(plan: &Plan, counts: &Counts) -> Condition {
+    let wanted = plan.scale.record.desired.len() + plan.scale.out_of_ids;
+    let all = counts.serving == wanted;
+    let reason = if all {
+        ReadyReason::AllReady
+    } else {
+        ReadyReason::ServersNotReady
+    };
+    condition(
+        READY,
+        all,
+        reason.as_str(),
+        format!("{} of {wanted} servers are ready", counts.serving),
+    )
+}
+
+fn progressing(plan: &Plan, outcome: &Outcome, counts: &Counts) -> Condition {
+    let to_create = plan.create.len() as u64 + plan.create_later;
+    let unready = plan.scale.record.desired.len() - counts.serving;
+    let (reason, message) = if to_create > 0 {
+        (
+            ProgressReason::Creating,
+            format!("{to_create} servers are being created"),
+        )
+    } else if counts.leaving > 0 || !plan.delete.is_empty() || plan.kill.is_some() {
+        (
+            ProgressReason::Deleting,
+            format!("{} servers are being deleted", counts.leaving),
+        )
+    } else if unready > 0 || !outcome.complete {
+        (
+            ProgressReason::Starting,
+            format!("{unready} servers are starting"),
+        )
+    } else {
+        (ProgressReason::Settled, "every server is as wanted".to_owned())
+    };
+    condition(
+        PROGRESSING,
+        reason != ProgressReason::Settled,
+        reason.as_str(),
+        message,
+    )
+}
+
+fn scale_in_blocked(observed: &Observed, plan: &Plan) -> Condition {
+    let protected = &plan.scale.protected;
+    if protected.is_empty() {
+        let message = "no server that should go is protected".to_owned();
+        return condition(
+            SCALE_IN_BLOCKED,
+            false,
+            ScaleInReason::NotBlocked.as_str(),
+            message,
+        );
+    }
+    let reserved = protected.intersection(&observed.reserved.0).len();
+    let surplus = plan
+        .scale
+        .record
+        .desired
+        .len()
+        .saturating_sub(observed.set.spec.replicas.max(0) as u64);
+    let message = format!(
+        "{} servers must go and all that are left are Allocated (ids {}): with scaleStrategy.protectAllocated the set waits \
+         until their opsState is no longer Allocated; raise replicas to keep them",
+        surplus + reserved,
+        protected.to_joined(),
+    );
+    condition(
+        SCALE_IN_BLOCKED,
+        true,
+        ScaleInReason::AllocatedServers.as_str(),
+        message,
+    )
+}
+
+fn degraded(observed: &Observed, plan: &Plan, outcome: &Outcome) -> Condition {
+    let mut found: Vec<(DegradedReason, String)> = Vec::new();
+    if let Some(error) = &outcome.create_error {
+        found.push((
+            DegradedReason::FailedCreate,
+            format!("Pods cannot be created: {error}"),
+        ));
+    }
+    for message in names_taken(observed, plan) {
+        found.push((DegradedReason::FailedCreate, message));
+    }
+    for message in unread_spec(observed) {
+        found.push((DegradedReason::InvalidSpec, message));
+    }
+    if plan.scale.out_of_ids > 0 {
+        let message = format!(
+            "{} servers have no id: reserveGameServerIds leaves too few, release some of them",
+            plan.scale.out_of_ids
+        );
+        found.push((DegradedReason::OutOfIds, message));
+    }
+    if let Some(error) = &outcome.reserve_error {
+        let message =
+            format!("the ids of scaled-in servers cannot be added to reserveGameServerIds: {error}");
+        found.push((DegradedReason::ReserveNotWritten, message));
+    }
+    found.extend(strangers(observed, plan).map(|message| (DegradedReason::StrangePods, message)));
+    let Some((reason, _)) = found.first() else {
+        return condition(
+            DEGRADED,
+            false,
+            DegradedReason::AsExpected.as_str(),
+            "nothing is wrong".to_owned(),
+        );
+    };
+    let reason = reason.as_str();
+    let messages: Vec<String> = found.into_iter().map(|(_, message)| message).collect();
+    condition(DEGRADED, true, reason, messages.join("; "))
+}
+
+/// Wanted ids whose Pod name belongs to somebody else.
+fn names_taken(observed: &Observed, plan: &Plan) -> Vec<String> {
+    let desired = &plan.scale.record.desired;
+    let blocked = observed
+        .pending
+        .blocked
+        .iter()
+        .filter(|(id, _)| desired.contains(**id));
+    let mut messages: Vec<String> = blocked
+        .map(|(id, what)| format!("server {id} has to wait: {what}; remove that Pod"))
+        .collect();
+    for stranger in &observed.strangers {
+        if crate::observe::id_in(&observed.set, &stranger.name).is_some_and(|id| desired.contains(id)) {
+            let owner = stranger.controller.as_deref().unwrap_or("nobody");
+            let name = &stranger.name;
+            messages.push(format!(
+                "server {name} has to wait: a Pod of that name is controlled by {owner}; remove it"
+            ));
+        }
+    }
+    shorten(messages)
+}
+
+fn strangers(observed: &Observed, plan: &Plan) -> Option<String> {
+    let desired = &plan.scale.record.desired;
+    let harmless: Vec<&str> = observed
+        .strangers
+        .iter()
+        .filter(|found| {
+            crate::observe::id_in(&observed.set, &found.name).is_none_or(|id| !desired.contains(id))
+        })
+        .map(|found| found.name.as_str())
+        .collect();
+    (!harmless.is_empty()).then(|| {
+        format!(
+            "{} Pods carry this set's label but are not controlled by it and are left alone ({}): delete them or remove the \
+             label game.kruise.io/owner-gss",
+            harmless.len(),
+            harmless[..harmless.len().min(NAMED)].join(", "),
+        )
+    })
+}
+
+fn unread_spec(observed: &Observed) -> Vec<String> {
+    let spec = &observed.set.spec;
+    let mut messages: Vec<String> = observed
+        .reserved
+        .1
+        .iter()
+        .map(|bad| format!("spec.reserveGameServerIds: {bad}; the other items count"))
+        .collect();
+    let down = spec
+        .scale_strategy
+        .as_ref()
+        .and_then(|strategy| strategy.scale_down_strategy_type.as_ref());
+    if let Some(api_types::ScaleDownStrategyType::Other(value)) = down {
+        messages.push(format!(
+            "spec.scaleStrategy.scaleDownStrategyType: \"{value}\" is not known; write General or ReserveIds (General is used)"
+        ));
+    }
+    if let Some(api_types::ReclaimPolicy::Other(value)) = &spec.game_server_template.reclaim_policy {
+        messages.push(format!(
+            "spec.gameServerTemplate.reclaimPolicy: \"{value}\" is not known; write Cascade or Delete (Cascade is used)"
+        ));
+    }
+    if spec.replicas < 0 {
+        messages.push(format!(
+            "spec.replicas: {} is negative; write 0 or more (0 is used)",
+            spec.replicas
+        ));
+    }
+    shorten(messages)
+}
+
+fn shorten(mut messages: Vec<String>) -> Vec<String> {
+    if messages.len() > NAMED {
+        let more = messages.len() - NAMED;
+        messages.truncate(NAMED);
+        messages.push(format!("and {more} more"));
+    }
+    messages
+}

@@ -1,0 +1,262 @@
+// Literals of `json!` read best where they are passed.
+#![allow(clippy::needless_pass_by_value)]
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use api_types::{GameServerSetView, GameServerView, PodView};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{memory::Pending, observe::assemble, plan};
+
+const NOW: &str = "2026-05-04T03:02:01Z";
+
+fn set(spec: Value, status: Value) -> GameServerSetView {
+    let mut all = json!({
+        "metadata": { "name": "arena", "namespace": "games", "uid": "set-uid", "generation": 7 },
+        "spec": { "replicas": 2, "gameServerTemplate": { "spec": { "containers": [] } } },
+        "status": status,
+    });
+    for (key, value) in spec.as_object().unwrap() {
+        all["spec"][key] = value.clone();
+    }
+    serde_json::from_value(all).unwrap()
+}
+
+fn pod(id: u32, labels: &[(&str, &str)], status: Value) -> Arc<PodView> {
+    let mut all: BTreeMap<&str, &str> = BTreeMap::from([("game.kruise.io/owner-gss", "arena")]);
+    all.extend(labels.iter().copied());
+    Arc::new(
+        serde_json::from_value(json!({
+            "metadata": {
+                "name": format!("arena-{id}"), "uid": format!("pod-{id}"), "labels": all,
+                "ownerReferences": [{ "kind": "GameServerSet", "name": "arena", "uid": "set-uid", "controller": true }],
+            },
+            "status": status,
+        }))
+        .unwrap(),
+    )
+}
+
+fn ready_since(time: &str) -> Value {
+    json!({ "phase": "Running", "conditions": [{ "type": "Ready", "status": "True", "lastTransitionTime": time }] })
+}
+
+fn game_server(id: u32, ops_state: &str) -> Arc<GameServerView> {
+    Arc::new(
+        serde_json::from_value(json!({
+            "metadata": { "name": format!("arena-{id}"),
+                "ownerReferences": [{ "kind": "Pod", "uid": format!("pod-{id}"), "controller": true }] },
+            "spec": { "opsState": ops_state },
+        }))
+        .unwrap(),
+    )
+}
+
+fn report(
+    set: GameServerSetView,
+    pods: Vec<Arc<PodView>>,
+    servers: Vec<Arc<GameServerView>>,
+) -> StatusReport {
+    let clock = NOW.parse().unwrap();
+    let find = |name: &str| {
+        servers
+            .iter()
+            .find(|server| server.metadata.name == name)
+            .cloned()
+    };
+    let observed = assemble(Arc::new(set), pods, find, vec![], Pending::default(), clock);
+    let plan = plan::plan(&observed, false);
+    let outcome = Outcome {
+        recorded: true,
+        complete: true,
+        ..Outcome::default()
+    };
+    compute(&observed, &plan, &outcome, clock)
+}
+
+fn condition<'a>(report: &'a StatusReport, type_: &str) -> &'a Condition {
+    report
+        .status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == type_)
+        .unwrap()
+}
+
+#[test]
+fn counters_follow_spec_and_pods() {
+    let updated = revision_name(&set(json!({}), json!({})));
+    let long_ago = "2026-05-04T03:00:00Z";
+    let report = report(
+        set(
+            json!({ "replicas": 4 }),
+            json!({ "plan": { "generation": 7, "desired": ["0-3"] } }),
+        ),
+        vec![
+            pod(
+                0,
+                &[("controller-revision-hash", &updated)],
+                ready_since(long_ago),
+            ),
+            pod(
+                1,
+                &[("controller-revision-hash", "arena-old")],
+                ready_since(long_ago),
+            ),
+            pod(
+                2,
+                &[("game.kruise.io/gs-opsState", "Maintaining")],
+                json!({ "phase": "Pending" }),
+            ),
+            pod(
+                3,
+                &[("lifecycle.apps.kruise.io/state", "PreparingDelete")],
+                ready_since(long_ago),
+            ),
+        ],
+        vec![game_server(1, "WaitToBeDeleted")],
+    );
+    let counters = GameServerSetStatus {
+        conditions: vec![],
+        plan: None,
+        ..report.status.clone()
+    };
+    assert_eq!(
+        counters,
+        GameServerSetStatus {
+            observed_generation: Some(7),
+            replicas: 4,
+            current_replicas: 4,
+            ready_replicas: 3,
+            available_replicas: 2,
+            updated_replicas: 1,
+            updated_ready_replicas: Some(1),
+            maintaining_replicas: Some(1),
+            wait_to_be_deleted_replicas: Some(1),
+            pre_delete_replicas: Some(1),
+            label_selector: Some("game.kruise.io/owner-gss=arena".into()),
+            ..GameServerSetStatus::default()
+        }
+    );
+    assert_eq!(condition(&report, "Ready").message, "3 of 4 servers are ready");
+    assert!(!report.settled);
+}
+
+#[test]
+fn available_waits_for_min_ready_seconds() {
+    let spec = json!({ "replicas": 1, "updateStrategy": { "rollingUpdate": { "minReadySeconds": 10 } } });
+    let report = report(
+        set(spec, json!({})),
+        vec![pod(0, &[], ready_since("2026-05-04T03:01:55Z"))],
+        vec![],
+    );
+    assert_eq!(
+        (
+            report.status.ready_replicas,
+            report.status.available_replicas,
+            report.changes_in
+        ),
+        (1, 0, Some(4))
+    );
+}
+
+#[test]
+fn a_status_at_rest_repeats_itself() {
+    let pods = || vec![pod(0, &[], ready_since(NOW)), pod(1, &[], ready_since(NOW))];
+    let first = report(set(json!({}), json!({})), pods(), vec![]);
+    assert!(first.settled);
+    // As the API server stores it and the watch brings it back.
+    let stored = status_patch(&first.status)["status"].clone();
+    let second = report(set(json!({}), stored), pods(), vec![]);
+    assert_eq!(first.status, second.status);
+}
+
+#[test]
+fn the_patch_says_what_is_absent() {
+    let patch = status_patch(&GameServerSetStatus::default());
+    assert_eq!(patch["status"]["updatedReadyReplicas"], Value::Null);
+    assert!(
+        patch["status"]
+            .as_object()
+            .unwrap()
+            .contains_key("observedGeneration")
+    );
+    let plan = status_patch(&GameServerSetStatus {
+        plan: Some(PlanRecord::default()),
+        ..Default::default()
+    });
+    assert_eq!(plan["status"]["plan"]["deleting"], json!([]));
+}
+
+#[test]
+fn a_bad_item_is_named_with_what_to_write() {
+    let spec =
+        json!({ "reserveGameServerIds": [0, "7-5"], "scaleStrategy": { "scaleDownStrategyType": "Slow" } });
+    let report = report(set(spec, json!({})), vec![], vec![]);
+    let degraded = condition(&report, "Degraded");
+    assert_eq!(
+        (degraded.status.as_str(), degraded.reason.as_str()),
+        ("True", "InvalidSpec")
+    );
+    for part in ["\"7-5\"", "\"3-7\"", "\"Slow\"", "General or ReserveIds"] {
+        assert!(degraded.message.contains(part), "{part}: {}", degraded.message);
+    }
+    assert_eq!(
+        report.status.plan.unwrap().desired,
+        vec![1.into(), 2.into()],
+        "the other item counts"
+    );
+}
+
+#[test]
+fn a_blocked_scale_in_says_who_blocks_it() {
+    let spec = json!({ "replicas": 1, "scaleStrategy": { "protectAllocated": true } });
+    let servers = vec![game_server(0, "Allocated"), game_server(1, "Allocated")];
+    let pods = vec![pod(0, &[], ready_since(NOW)), pod(1, &[], ready_since(NOW))];
+    let report = report(set(spec, json!({})), pods, servers);
+    let blocked = condition(&report, "ScaleInBlocked");
+    assert_eq!(
+        (blocked.status.as_str(), blocked.reason.as_str()),
+        ("True", "AllocatedServers")
+    );
+    assert!(
+        blocked.message.starts_with("1 servers must go") && blocked.message.contains("ids 0,1"),
+        "{}",
+        blocked.message
+    );
+}
+
+#[test]
+fn a_stranger_is_left_alone_and_reported() {
+    let mut stranger = PodView::clone(&pod(9, &[], ready_since(NOW)));
+    stranger.metadata.owner_references.clear();
+    let pods = vec![
+        pod(0, &[], ready_since(NOW)),
+        pod(1, &[], ready_since(NOW)),
+        Arc::new(stranger),
+    ];
+    let report = report(set(json!({}), json!({})), pods, vec![]);
+    assert_eq!(condition(&report, "Degraded").reason, "StrangePods");
+    assert!(condition(&report, "Degraded").message.contains("arena-9"));
+    assert_eq!(report.status.plan.unwrap().deleting, vec![]);
+}
+
+#[test]
+fn transition_times_move_with_the_status_only() {
+    let before = json!({ "conditions": [
+        { "type": "Ready", "status": "False", "lastTransitionTime": "2026-01-01T00:00:00Z", "reason": "x", "message": "x" },
+        { "type": "Degraded", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z", "reason": "x", "message": "x" },
+        { "type": "Foreign", "status": "True" },
+    ] });
+    let report = report(set(json!({}), before), vec![], vec![]);
+    assert_eq!(
+        condition(&report, "Ready").last_transition_time.as_deref(),
+        Some("2026-01-01T00:00:00Z")
+    );
+    assert_eq!(
+        condition(&report, "Degraded").last_transition_time.as_deref(),
+        Some(NOW)
+    );
+    assert_eq!(condition(&report, "Foreign").status, "True");
+}
