@@ -25,7 +25,7 @@ const QUEUE: usize = 1024;
 const RATE: f64 = 20.0;
 const BURST: f64 = 200.0;
 /// How long the last events may take when the process stops.
-const FLUSH: Duration = Duration::from_secs(2);
+const FLUSH: Duration = Duration::from_secs(5);
 /// The API server's limits.
 const MAX_NOTE: usize = 1024;
 const MAX_REASON: usize = 128;

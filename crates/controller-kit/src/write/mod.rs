@@ -92,7 +92,9 @@ pub enum PatchKind {
     Merge,
     /// Strategic merge patch: lists are merged by key. Built-in kinds only.
     Strategic,
-    /// JSON patch: a list of operations; preconditions become `test` operations at its head.
+    /// JSON patch: a list of operations; preconditions become `test` operations at its head. The API server does
+    /// not say which operation failed, so one that does not fit the object (a path that is not there) shows as
+    /// `Conflict` too: it was built for another state of the object.
     Json,
 }
 
