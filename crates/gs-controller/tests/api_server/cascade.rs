@@ -76,6 +76,23 @@ async fn a_pod_made_anew_under_its_name_gets_a_new_game_server_with_defaults() {
 }
 
 #[tokio::test]
+async fn a_game_server_deleted_by_hand_comes_back() {
+    let arena = Arena::new().await;
+    let set = arena.set("arena", "Cascade").await;
+    let _controller = Controller::start(&arena).await;
+    arena.pod("arena-0", &set).await;
+    arena.make_ready("arena-0", "10.0.0.7").await;
+    let first = arena.game_server_when("arena-0", |it| state(it) == "Ready").await;
+    arena
+        .delete(&arena.path("gameservers", "arena-0"), &json!({}))
+        .await;
+    arena
+        .game_server_when("arena-0", |it| uid(it) != uid(&first) && state(it) == "Ready")
+        .await;
+    arena.end().await;
+}
+
+#[tokio::test]
 async fn a_terminating_or_foreign_pod_gets_no_game_server_and_a_known_one_shows_deleting() {
     let arena = Arena::new().await;
     let set = arena.set("arena", "Cascade").await;
