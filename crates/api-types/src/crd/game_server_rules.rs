@@ -92,7 +92,7 @@ fn status() -> Vec<Node> {
                  what is stored always equals what was written.",
             )
             // One field to server-side apply: the copy is replaced whole, so nothing of an earlier Pod stays in it, and
-            // managedFields has one entry for it instead of forty.
+            // managedFields has one entry for it instead of one for each field.
             .set("x-kubernetes-map-type", "atomic"),
         at("").set("description", json!("The operational record of one game server: what its operators want of it, and how it is.")),
     ]
