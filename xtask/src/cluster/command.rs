@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{Nodes, Provider, Spec, down, status, up};
+use super::{Nodes, Provider, Spec, down, find, images, status, up};
 
 /// Arguments of `cargo xtask cluster`.
 #[derive(Debug, Args)]
@@ -21,6 +21,8 @@ enum Action {
     Up(UpArgs),
     /// Take a cluster down and remove what it left
     Down(NameArgs),
+    /// Put a test image (a recipe of e2e/images) on the cluster's real nodes under any name
+    Load(LoadArgs),
     /// Say what runs; the exit code is 0 when all is healthy, 1 when not, 2 when there is no such cluster
     Status(NameArgs),
 }
@@ -30,6 +32,18 @@ struct NameArgs {
     /// Cluster name
     #[arg(long, default_value = "dev")]
     name: String,
+}
+
+#[derive(Debug, Args)]
+struct LoadArgs {
+    #[command(flatten)]
+    name: NameArgs,
+    /// Folder in e2e/images
+    #[arg(long, value_name = "RECIPE")]
+    image: String,
+    /// Reference, as manifests have it
+    #[arg(long = "as", value_name = "REFERENCE")]
+    reference: String,
 }
 
 #[derive(Debug, Args)]
@@ -94,6 +108,10 @@ pub async fn run(args: ClusterArgs) -> Result<ExitCode> {
                 args.name,
                 if was_there { "is down" } else { "was not up" }
             );
+        }
+        Action::Load(args) => {
+            images::import(&find(&args.name.name)?, &args.image, &args.reference).await?;
+            eprintln!("{} is on the nodes of cluster {}", args.reference, args.name.name);
         }
         Action::Status(args) => return print_status(&args.name).await,
     }

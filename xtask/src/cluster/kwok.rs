@@ -48,7 +48,11 @@ pub(crate) async fn ensure_running(local: &mut Local, client: &Client) -> Result
     }
     let launch = local.launch("kwok", program, args);
     local.ensure_started(launch).await?;
-    local.wait("kwok serves", &["kwok"], READY_LIMIT, || async { serves(port).await.is_ok() }).await?;
+    local
+        .wait("kwok serves", &["kwok"], READY_LIMIT, || async {
+            serves(port).await.is_ok()
+        })
+        .await?;
     create_nodes(client, local.state.nodes.kwok).await?;
     let nodes: Api<Node> = Api::all(client.clone());
     let wanted = local.state.nodes.kwok as usize;

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::certs::{Pki, Use};
-use super::process::{Launch, Process, marked};
+use super::process::{Launch, Process, marked, with_descendants};
 use super::spec::{Provider, Spec};
 use super::state::State;
-use super::{control_plane, kubeconfig, kwok, paths};
+use super::{control_plane, kubeconfig, kubelet, kwok, paths};
 
 /// etcd and the API server end within a second when asked; a loaded machine may need longer.
 const STOP_GRACE: Duration = Duration::from_secs(15);
@@ -74,6 +74,9 @@ impl Local {
         if self.state.nodes.kwok > 0 {
             kwok::ensure_running(self, &client).await?;
         }
+        if self.state.nodes.kubelet {
+            kubelet::ensure_running(self, &client).await?;
+        }
         Ok(())
     }
 
@@ -91,13 +94,18 @@ impl Local {
     /// Ends everything and gives back what was taken.
     ///
     /// # Errors
-    /// When a process survives or a folder can't be removed; what could be removed is gone then.
+    /// When a process survives or a folder can't be removed; calling again continues.
     pub(crate) async fn down(&mut self) -> Result<()> {
+        // In reverse start order, so that kubelet doesn't start again what is being ended.
         for process in self.state.processes.iter().rev() {
             process.stop(STOP_GRACE).await?;
         }
+        // What is left are containers and their shims; nothing in them is worth a grace period.
+        for process in with_descendants(marked(&self.dir)) {
+            process.stop(Duration::ZERO).await?;
+        }
         self.state.processes.clear();
-        self.remove_strays().await?;
+        kubelet::clean_up(self).await?;
         if let Some(memory) = &self.state.memory_dir {
             remove_dir(memory)?;
         }
@@ -106,22 +114,16 @@ impl Local {
 
     /// Ends processes of this cluster that no record knows: a command was killed between start and record.
     async fn remove_strays(&self) -> Result<()> {
-        let known: Vec<i32> = self
-            .state
-            .processes
-            .iter()
-            .filter(|p| p.is_alive())
-            .map(|p| p.pid)
-            .collect();
-        let sessions: Vec<i32> = known.iter().filter_map(|pid| session(*pid)).collect();
-        for stray in marked(&self.dir) {
-            if !known.contains(&stray.pid) && !session(stray.pid).is_some_and(|s| sessions.contains(&s)) {
-                eprintln!(
-                    "ending {} ({}), left over from an earlier run",
-                    stray.launch.name, stray.pid
-                );
-                stray.stop(STOP_GRACE).await?;
-            }
+        // Each recorded process leads a session, in which what it started (shims of containers) lives on when it dies.
+        let sessions: Vec<i32> = self.state.processes.iter().map(|process| process.pid).collect();
+        let mut strays = marked(&self.dir);
+        strays.retain(|stray| !session(stray.pid).is_some_and(|session| sessions.contains(&session)));
+        for stray in strays {
+            eprintln!(
+                "ending {} ({}), left over from an earlier run",
+                stray.launch.name, stray.pid
+            );
+            stray.stop(STOP_GRACE).await?;
         }
         Ok(())
     }
@@ -253,6 +255,16 @@ impl Local {
     /// The admin kubeconfig.
     pub(crate) fn kubeconfig(&self) -> PathBuf {
         self.dir.join("kubeconfig")
+    }
+
+    /// Sockets and containers' state.
+    pub(crate) fn run_dir(&self) -> PathBuf {
+        paths::run_dir(&self.dir)
+    }
+
+    /// Name of the real node.
+    pub(crate) fn node_name(&self) -> String {
+        format!("gk-{}", self.name)
     }
 
     /// Name of context, cluster and user in kubeconfigs.

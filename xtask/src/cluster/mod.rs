@@ -11,10 +11,15 @@
 mod binaries;
 mod certs;
 pub mod command;
+mod containerd;
 mod control_plane;
+mod host;
+pub mod images;
 mod kubeconfig;
+mod kubelet;
 mod kwok;
 mod local;
+mod network;
 pub mod paths;
 mod process;
 mod spec;
@@ -25,6 +30,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
+pub use host::kubelet_unavailable;
 pub use spec::{Nodes, Provider, Spec};
 pub use status::{ComponentStatus, Status, status};
 

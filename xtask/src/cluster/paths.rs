@@ -54,6 +54,12 @@ pub fn memory_dir(dir: &Path) -> Option<PathBuf> {
     writable.then(|| shared.join(format!("gamekeeper-{}", short_hash(dir))))
 }
 
+/// The folder for sockets and the running containers' state of the cluster whose folder is `dir`. Short, because a socket's path may
+/// have no more than 107 bytes.
+pub fn run_dir(dir: &Path) -> PathBuf {
+    Path::new("/run").join(format!("gamekeeper-{}", short_hash(dir)))
+}
+
 /// Eight hex digits that differ for clusters of the same name in different caches.
 pub fn short_hash(dir: &Path) -> String {
     Sha256::digest(dir.as_os_str().as_encoded_bytes())

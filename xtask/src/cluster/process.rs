@@ -154,24 +154,60 @@ impl Process {
 /// Every running process that carries the mark of the cluster in `dir`, whoever its parent is.
 pub(crate) fn marked(dir: &Path) -> Vec<Process> {
     let mark = format!("{MARK}={}", dir.display());
-    let Ok(entries) = std::fs::read_dir("/proc") else {
-        return Vec::new();
-    };
-    let pids = entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     let own = std::process::id() as i32;
-    pids.filter(|pid| *pid != own)
+    all_pids()
+        .into_iter()
+        .filter(|pid| *pid != own)
         .filter_map(|pid| marked_process(pid, &mark))
         .collect()
 }
 
+/// `roots` and all that descends from them; containers are found so, which have an environment of their own.
+pub(crate) fn with_descendants(roots: Vec<Process>) -> Vec<Process> {
+    let parents: Vec<(i32, i32)> = all_pids()
+        .into_iter()
+        .filter_map(|pid| Some((pid, parent(pid)?)))
+        .collect();
+    let mut family = roots;
+    let mut next = 0;
+    while let Some(pid) = family.get(next).map(|process| process.pid) {
+        next += 1;
+        for (child, _) in parents.iter().filter(|(_, parent)| *parent == pid) {
+            if !family.iter().any(|known| known.pid == *child) {
+                family.extend(identify(*child));
+            }
+        }
+    }
+    family
+}
+
+fn all_pids() -> Vec<i32> {
+    let Ok(entries) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect()
+}
+
+fn parent(pid: i32) -> Option<i32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
 fn marked_process(pid: i32, mark: &str) -> Option<Process> {
-    let start_ticks = start_ticks(pid)?;
+    // The identity first: what is read afterwards is then of this process or of none.
+    let process = identify(pid)?;
     let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
     environment
         .split(|byte| *byte == 0)
-        .find(|entry| *entry == mark.as_bytes())?;
+        .any(|entry| entry == mark.as_bytes())
+        .then_some(process)
+}
+
+fn identify(pid: i32) -> Option<Process> {
+    let start_ticks = start_ticks(pid)?;
     let name = std::fs::read_to_string(format!("/proc/{pid}/comm"))
         .ok()?
         .trim()

@@ -1,0 +1,5 @@
+#!/bin/bash
+# The data process; it has no work here but to be there.
+while :; do
+    sleep 1
+done

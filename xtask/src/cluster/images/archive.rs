@@ -1,0 +1,124 @@
+//! Image archives in the OCI layout, which containerd, Docker and kind all import.
+
+use std::io::Write;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+/// Writes the image of one uncompressed `layer` to `output`, to be known as `reference`.
+///
+/// # Errors
+/// When `output` can't be written.
+pub(super) fn write(output: impl Write, reference: &str, layer: &[u8], config: &Value) -> Result<()> {
+    let mut archive = tar::Builder::new(output);
+    add(&mut archive, "oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+    let image_config = serde_json::to_vec(&json!({
+        "architecture": architecture(),
+        "os": "linux",
+        "config": config,
+        "rootfs": {"type": "layers", "diff_ids": [digest(layer)]},
+        "history": [{"created_by": "cargo xtask"}],
+    }))?;
+    let manifest = serde_json::to_vec(&json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": descriptor("application/vnd.oci.image.config.v1+json", &image_config),
+        "layers": [descriptor("application/vnd.oci.image.layer.v1.tar", layer)],
+    }))?;
+    let mut entry = descriptor("application/vnd.oci.image.manifest.v1+json", &manifest);
+    entry["annotations"] = json!({
+        // containerd takes the whole name from its own key; the standard one is for Docker.
+        "io.containerd.image.name": reference,
+        "org.opencontainers.image.ref.name": reference,
+    });
+    for blob in [layer, &image_config, &manifest] {
+        add(
+            &mut archive,
+            &format!("blobs/{}", digest(blob).replace(':', "/")),
+            blob,
+        )?;
+    }
+    let index = json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [entry],
+    });
+    add(&mut archive, "index.json", &serde_json::to_vec(&index)?)?;
+    archive.finish()?;
+    Ok(())
+}
+
+fn add(archive: &mut tar::Builder<impl Write>, path: &str, content: &[u8]) -> Result<()> {
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(0o644);
+    header.set_size(content.len() as u64);
+    Ok(archive.append_data(&mut header, path, content)?)
+}
+
+fn descriptor(media_type: &str, content: &[u8]) -> Value {
+    json!({"mediaType": media_type, "digest": digest(content), "size": content.len()})
+}
+
+fn digest(content: &[u8]) -> String {
+    let hex: Vec<String> = Sha256::digest(content)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!("sha256:{}", hex.concat())
+}
+
+/// The name that OCI uses for the architecture of this machine.
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::io::Read as _;
+
+    use super::*;
+
+    #[test]
+    fn every_descriptor_leads_to_a_blob_of_that_digest_and_size() {
+        let mut bytes = Vec::new();
+        write(
+            &mut bytes,
+            "registry.example/game:1",
+            b"layer",
+            &json!({"Entrypoint": ["/x"]}),
+        )
+        .unwrap();
+        let mut files = BTreeMap::new();
+        for entry in tar::Archive::new(bytes.as_slice()).entries().unwrap() {
+            let mut entry = entry.unwrap();
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content).unwrap();
+            files.insert(entry.path().unwrap().display().to_string(), content);
+        }
+        let follow = |descriptor: &Value| {
+            let name = descriptor["digest"].as_str().unwrap().replace(':', "/");
+            let blob = &files[&format!("blobs/{name}")];
+            assert_eq!(digest(blob), descriptor["digest"]);
+            assert_eq!(blob.len() as u64, descriptor["size"]);
+            blob.clone()
+        };
+        let index: Value = serde_json::from_slice(&files["index.json"]).unwrap();
+        let entry = &index["manifests"][0];
+        assert_eq!(
+            entry["annotations"]["io.containerd.image.name"],
+            "registry.example/game:1"
+        );
+        let manifest: Value = serde_json::from_slice(&follow(entry)).unwrap();
+        assert_eq!(follow(&manifest["layers"][0]), b"layer");
+        let config: Value = serde_json::from_slice(&follow(&manifest["config"])).unwrap();
+        // The layer isn't compressed, so its digest is also its diff id.
+        assert_eq!(config["rootfs"]["diff_ids"][0], manifest["layers"][0]["digest"]);
+        assert_eq!(config["config"]["Entrypoint"][0], "/x");
+    }
+}

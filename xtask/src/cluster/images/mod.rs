@@ -1,0 +1,77 @@
+//! Test images, made from recipes in `e2e/images` without a registry and imported under any name.
+//!
+//! A manifest that names a registry nobody can reach runs unmodified: the caller imports a recipe under the very reference it
+//! found there, and the default pull policy takes what is on the node (for every tag but `latest`).
+
+mod archive;
+mod recipe;
+mod reference;
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use tokio::process::Command;
+
+use super::spec::Provider;
+use super::{Cluster, containerd, host, paths};
+
+pub use recipe::Recipe;
+
+/// Makes the image of `e2e/images/RECIPE` available to the cluster's real nodes under `reference`. A cluster of simulated nodes
+/// needs no images, so there nothing is done.
+///
+/// # Errors
+/// When the recipe is wrong, or the node's container runtime refuses the image.
+pub async fn import(cluster: &Cluster, recipe: &str, reference: &str) -> Result<()> {
+    match cluster.provider {
+        Provider::Local if cluster.nodes.kubelet => {
+            import_into(
+                &containerd::socket(&paths::run_dir(&cluster.dir)),
+                recipe,
+                reference,
+            )
+            .await
+        }
+        Provider::Local => Ok(()),
+        Provider::Kind => import_into_kind(&cluster.name, recipe, reference).await,
+        Provider::Kubeconfig => {
+            bail!("images can't be put into a cluster of provider kubeconfig: push them yourself")
+        }
+    }
+}
+
+/// Imports the image of `recipe` as `reference` into the containerd at `socket`.
+pub(crate) async fn import_into(socket: &Path, recipe: &str, reference: &str) -> Result<()> {
+    let file = archive_file(recipe, reference)?;
+    containerd::import(socket, file.path())
+        .await
+        .with_context(|| format!("can't import {recipe} as {reference}"))
+}
+
+async fn import_into_kind(name: &str, recipe: &str, reference: &str) -> Result<()> {
+    let file = archive_file(recipe, reference)?;
+    let mut command = Command::new("kind");
+    command
+        .args(["load", "image-archive", "--name", &format!("gamekeeper-{name}")])
+        .arg(file.path());
+    let output = command.output().await.context("can't run kind")?;
+    if !output.status.success() {
+        bail!(
+            "kind load image-archive: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+    }
+    Ok(())
+}
+
+fn archive_file(recipe: &str, reference: &str) -> Result<tempfile::NamedTempFile> {
+    let recipe = Recipe::read(&paths::repo_root().join("e2e/images"), recipe)?;
+    let reference = reference::normalise(reference)?;
+    let layer = recipe.layer(Path::new(host::BUSYBOX))?;
+    let file = tempfile::Builder::new()
+        .prefix("gamekeeper-image-")
+        .suffix(".tar")
+        .tempfile()?;
+    archive::write(file.as_file(), &reference, &layer, &recipe.image_config())?;
+    Ok(file)
+}

@@ -1,0 +1,235 @@
+//! What an image consists of: `e2e/images/NAME/image.yaml` and the files beside it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// Applets that images get as commands.
+const APPLETS: [&str; 40] = [
+    "[", "ash", "awk", "basename", "cat", "chmod", "cp", "cut", "date", "dirname", "echo", "env", "false",
+    "grep", "head", "hostname", "id", "kill", "ln", "ls", "mkdir", "mv", "nc", "ps", "pwd", "rm", "sed",
+    "sh", "sleep", "sort", "stat", "tail", "tee", "test", "touch", "tr", "true", "wc", "wget", "xargs",
+];
+
+/// An image to be made.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Recipe {
+    /// What the container runs unless the manifest says otherwise.
+    entrypoint: Vec<String>,
+    /// Working directory.
+    #[serde(default = "root")]
+    working_dir: String,
+    /// Environment besides `PATH`, as `NAME=value`.
+    #[serde(default)]
+    env: Vec<String>,
+    /// Files in addition to busybox.
+    #[serde(default)]
+    files: Vec<RecipeFile>,
+    /// The recipe's folder.
+    #[serde(skip)]
+    dir: PathBuf,
+}
+
+/// One file of an image.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RecipeFile {
+    /// Absolute path in the image.
+    path: String,
+    /// File in the recipe's folder, or absolute path on this machine.
+    from: PathBuf,
+    /// Whether it may be executed.
+    #[serde(default)]
+    executable: bool,
+}
+
+fn root() -> String {
+    "/".into()
+}
+
+impl Recipe {
+    /// Reads the recipe `name` in `folder`.
+    ///
+    /// # Errors
+    /// When there is none, or it isn't one.
+    pub fn read(folder: &Path, name: &str) -> Result<Self> {
+        if name.is_empty() || name.contains(['/', '.']) {
+            bail!("{name:?} is no recipe name");
+        }
+        let dir = folder.join(name);
+        let path = dir.join("image.yaml");
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("no recipe {name}: {}", path.display()))?;
+        let mut recipe: Self =
+            serde_yaml::from_str(&text).with_context(|| format!("{} is wrong", path.display()))?;
+        recipe.dir = dir;
+        Ok(recipe)
+    }
+
+    /// The image's only layer as a tar: busybox with its applets, usual folders, the recipe's files. The same recipe gives the same bytes.
+    ///
+    /// # Errors
+    /// When a file can't be read.
+    pub(super) fn layer(&self, busybox: &Path) -> Result<Vec<u8>> {
+        let mut layer = Layer {
+            tar: tar::Builder::new(Vec::new()),
+            folders: Vec::new(),
+        };
+        for (folder, mode) in [
+            ("bin", 0o755),
+            ("etc", 0o755),
+            ("tmp", 0o1777),
+            ("root", 0o700),
+            ("var", 0o755),
+        ] {
+            layer.folder(folder, mode)?;
+        }
+        let busybox = std::fs::read(busybox).with_context(|| format!("can't read {}", busybox.display()))?;
+        layer.file("bin/busybox", 0o755, &busybox)?;
+        for applet in APPLETS {
+            layer.link(&format!("bin/{applet}"), "busybox")?;
+        }
+        // busybox goes by the name it is called by and doesn't know this one, so a link wouldn't do.
+        layer.file("bin/bash", 0o755, b"#!/bin/sh\nexec /bin/sh \"$@\"\n")?;
+        layer.file("etc/passwd", 0o644, b"root:x:0:0:root:/root:/bin/sh\n")?;
+        layer.file("etc/group", 0o644, b"root:x:0:\n")?;
+        for file in &self.files {
+            let source = self.dir.join(&file.from);
+            let content =
+                std::fs::read(&source).with_context(|| format!("can't read {}", source.display()))?;
+            let path = file
+                .path
+                .strip_prefix('/')
+                .with_context(|| format!("{} is no absolute path", file.path))?;
+            layer.parents(path)?;
+            layer.file(path, if file.executable { 0o755 } else { 0o644 }, &content)?;
+        }
+        let working_dir = self.working_dir.trim_start_matches('/');
+        if !working_dir.is_empty() {
+            layer.parents(&format!("{working_dir}/x"))?;
+        }
+        Ok(layer.tar.into_inner()?)
+    }
+
+    /// The `config` part of the image's configuration.
+    pub(super) fn image_config(&self) -> Value {
+        let mut env = vec!["PATH=/bin".to_owned()];
+        env.extend(self.env.iter().cloned());
+        json!({"Entrypoint": self.entrypoint, "WorkingDir": self.working_dir, "Env": env})
+    }
+}
+
+struct Layer {
+    tar: tar::Builder<Vec<u8>>,
+    folders: Vec<String>,
+}
+
+impl Layer {
+    fn parents(&mut self, path: &str) -> Result<()> {
+        for (end, _) in path.match_indices('/') {
+            self.folder(&path[..end], 0o755)?;
+        }
+        Ok(())
+    }
+
+    fn folder(&mut self, path: &str, mode: u32) -> Result<()> {
+        if !self.folders.iter().any(|known| known == path) {
+            self.folders.push(path.to_owned());
+            let mut header = header(tar::EntryType::Directory, mode, 0);
+            self.tar
+                .append_data(&mut header, format!("{path}/"), std::io::empty())?;
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, path: &str, mode: u32, content: &[u8]) -> Result<()> {
+        let mut header = header(tar::EntryType::Regular, mode, content.len() as u64);
+        Ok(self.tar.append_data(&mut header, path, content)?)
+    }
+
+    fn link(&mut self, path: &str, target: &str) -> Result<()> {
+        let mut header = header(tar::EntryType::Symlink, 0o777, 0);
+        Ok(self.tar.append_link(&mut header, path, target)?)
+    }
+}
+
+/// No time, user or group of this machine: the same content has the same digest everywhere.
+fn header(kind: tar::EntryType, mode: u32, size: u64) -> tar::Header {
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_size(size);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn images() -> PathBuf {
+        crate::cluster::paths::repo_root().join("e2e/images")
+    }
+
+    #[test]
+    fn every_recipe_in_the_repository_is_complete() {
+        let busybox = tempfile::NamedTempFile::new().unwrap();
+        let names: Vec<String> = std::fs::read_dir(images())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        assert!(names.iter().any(|name| name == "pause"));
+        for name in names {
+            let recipe = Recipe::read(&images(), &name).unwrap();
+            recipe.layer(busybox.path()).unwrap();
+            assert!(!recipe.entrypoint.is_empty(), "{name} runs nothing");
+        }
+    }
+
+    #[test]
+    fn the_layer_holds_files_links_and_every_folder_once() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("x")).unwrap();
+        std::fs::write(dir.path().join("x/image.yaml"), "entrypoint: [/data/a.sh]\nworkingDir: /data\nfiles:\n- {path: /data/a.sh, from: a.sh, executable: true}\n- {path: /data/b, from: a.sh}\n").unwrap();
+        std::fs::write(dir.path().join("x/a.sh"), "hello").unwrap();
+        let busybox = dir.path().join("busybox");
+        std::fs::write(&busybox, "ELF").unwrap();
+        let recipe = Recipe::read(dir.path(), "x").unwrap();
+        let layer = recipe.layer(&busybox).unwrap();
+        assert_eq!(
+            layer,
+            recipe.layer(&busybox).unwrap(),
+            "the same recipe gave other bytes"
+        );
+
+        let mut entries = BTreeMap::new();
+        for entry in tar::Archive::new(layer.as_slice()).entries().unwrap() {
+            let entry = entry.unwrap();
+            let path = entry.path().unwrap().display().to_string();
+            let link = entry.link_name().unwrap().map(|link| link.display().to_string());
+            let what = (entry.header().mode().unwrap(), entry.size(), link);
+            assert_eq!(entries.insert(path.clone(), what), None, "{path} is there twice");
+        }
+        assert_eq!(entries["data/"], (0o755, 0, None));
+        assert_eq!(entries["data/a.sh"], (0o755, 5, None));
+        assert_eq!(entries["data/b"], (0o644, 5, None));
+        assert_eq!(entries["bin/ps"].2.as_deref(), Some("busybox"));
+        assert_eq!(entries["bin/bash"].0, 0o755);
+        assert_eq!(entries["tmp/"].0, 0o1777);
+    }
+
+    #[test]
+    fn a_typing_error_in_a_recipe_is_found() {
+        let message = serde_yaml::from_str::<Recipe>("entrypoint: [/a]\nfile: []\n")
+            .unwrap_err()
+            .to_string();
+        assert!(message.contains("unknown field"), "{message}");
+    }
+}
