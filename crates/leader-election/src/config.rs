@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 /// The longest lease duration accepted, from the command line and from a stored record.
-pub const MAX_DURATION: Duration = Duration::from_secs(300);
+pub const MAX_DURATION: Duration = Duration::from_mins(5);
 
 /// The shortest lease duration accepted: the API stores whole seconds.
 pub const MIN_DURATION: Duration = Duration::from_secs(1);

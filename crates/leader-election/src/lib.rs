@@ -2,11 +2,11 @@
 //!
 //! | | |
 //! |---|---|
-//! | reads | its Lease (GET every `retry` while it waits); of a shard group, one LIST every `retry` and a watch |
+//! | reads | its Lease (GET every `retry` and a watch while it waits; nothing while it leads); of a shard group, one LIST every `retry` and a watch |
 //! | writes | Leases only: POST where there is none, PUT with `resourceVersion`, DELETE of member leases with UID and `resourceVersion` |
 //! | field manager | [`FIELD_MANAGER`] |
 //! | metrics | `gamekeeper_leader{lease}`, `gamekeeper_lease_transitions_total{lease}`, `gamekeeper_lease_renew_seconds{lease}`, `gamekeeper_shards_owned{group}`, `gamekeeper_shard_moves_total{group,change}` |
-//! | RBAC | `leases` in one namespace: get, create, update; for shards also list, watch, delete |
+//! | RBAC | `leases` in one namespace: get, create, update, watch; for shards also list and delete |
 //!
 //! | module | what it is |
 //! |---|---|
@@ -27,6 +27,7 @@ pub mod metrics;
 pub mod record;
 pub mod shards;
 pub mod step;
+mod wakeup;
 
 #[cfg(test)]
 mod simulation;

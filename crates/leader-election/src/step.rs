@@ -107,7 +107,7 @@ impl Candidate {
 
     /// The claim that gives the lease back, to be written over `observed`; `None` when it is not this candidate's to give.
     pub fn release(&self, observed: &Observed) -> Option<Claim> {
-        observed.record.is_held_by(&self.identity).then(|| Claim {
+        observed.record.is_held_by(&self.identity).then_some(Claim {
             holder: None,
             duration: self.timing.duration,
             transitions: observed.record.transitions,

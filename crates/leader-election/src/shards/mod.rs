@@ -24,7 +24,6 @@ mod group;
 mod owned;
 mod plan;
 mod tenure;
-mod wakeup;
 
 use std::sync::Arc;
 
@@ -148,7 +147,7 @@ impl Shards {
             return Ok(());
         }
         loop {
-            let Some(lost) = self.membership(&drained).await? else {
+            let Some(lost) = Box::pin(self.membership(&drained)).await? else {
                 return Ok(());
             };
             warn!(group = self.config.prefix, error = %lost, "owning no shards, joining again");
@@ -182,12 +181,11 @@ impl Shards {
             never = tenure.run() => match never {},
         };
         self.owned.publish(OwnedShards::none(self.config.shards));
-        let ended = match lost {
-            Some(ended) => ended,
-            None => {
-                leave.cancel();
-                member.await
-            }
+        let ended = if let Some(ended) = lost {
+            ended
+        } else {
+            leave.cancel();
+            member.await
         };
         Ok(ended.err().filter(|_| !drained.is_cancelled()))
     }

@@ -8,10 +8,11 @@ use std::{
 };
 
 use futures::{StreamExt, stream};
+use kube::api::WatchParams;
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
-use super::{GroupNames, GroupView, OwnedShards, ShardPlan, plan_shards, record_owned, wakeup::Wakeup};
+use super::{GroupNames, GroupView, OwnedShards, ShardPlan, plan_shards, record_owned};
 use crate::{
     api::{LeaseApi, RequestError},
     config::Timing,
@@ -19,6 +20,7 @@ use crate::{
     metrics,
     record::{Claim, LeaseRecord},
     step::jitter,
+    wakeup::Wakeup,
 };
 
 /// Writes under way at once when a replica takes over many shards; each is one connection.
@@ -119,8 +121,9 @@ impl Tenure {
                 .next_expiry(&self.me, self.timing.duration)
                 .filter(|expiry| *expiry > Instant::now());
             let deadline = expiry.map_or(poll, |expiry| expiry.min(poll));
+            let (view, names, me) = (&self.view, &self.names, &self.me);
             self.wakeup
-                .wait(deadline, &self.view, &self.names, &self.me)
+                .wait(deadline, |lease, deleted| view.is_news(names, me, lease, deleted))
                 .await;
         }
     }
@@ -131,7 +134,11 @@ impl Tenure {
         let (leases, version) = self.leases.list(&selector).await?;
         let now = Instant::now();
         self.view = GroupView::read(&self.names, &self.view, leases, now);
-        self.wakeup.follow(self.leases.api(), &selector, &version);
+        self.wakeup.follow(
+            self.leases.api(),
+            &WatchParams::default().labels(&selector),
+            &version,
+        );
         for shard in self.view.lost(&self.mine, &self.me) {
             warn!(
                 group = self.names.label(),
@@ -162,7 +169,7 @@ impl Tenure {
                     identity, "removed a member that gave no sign of life"
                 ),
                 Err(RequestError::Refused(_)) => {
-                    debug!(identity, "another replica removed this member, or it is back")
+                    debug!(identity, "another replica removed this member, or it is back");
                 }
                 Err(error) => warn!(identity, %error, "could not remove a silent member"),
             }

@@ -33,6 +33,10 @@ enum Bug {
 }
 
 #[derive(Debug, Clone)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there are at most dozens of events at a time"
+)]
 enum Event {
     Arrive {
         node: usize,
@@ -333,7 +337,13 @@ impl Simulation {
     }
 
     fn send_write(&mut self, node: usize, over: Option<Version>, lease: Lease) {
-        self.send(node, Request::Put { over, lease });
+        self.send(
+            node,
+            Request::Put {
+                over,
+                lease: Box::new(lease),
+            },
+        );
     }
 
     fn send(&mut self, node: usize, request: Request) {
@@ -358,15 +368,24 @@ impl Simulation {
 }
 
 fn faults() -> impl Strategy<Value = Faults> {
-    (0.0..0.3_f64, 0.0..0.2_f64, 0.0..0.2_f64, 5_u64..90, 0.0..1.0_f64).prop_map(
-        |(slow, lost_request, lost_answer, mean_between_stops, crash)| Faults {
-            slow,
-            lost_request,
-            lost_answer,
-            mean_between_stops,
-            crash,
-        },
+    (
+        0.0..0.3_f64,
+        0.0..0.2_f64,
+        0.0..0.2_f64,
+        5_u64..90,
+        1_u64..41,
+        0.0..1.0_f64,
     )
+        .prop_map(
+            |(slow, lost_request, lost_answer, mean_between_stops, longest_stop, crash)| Faults {
+                slow,
+                lost_request,
+                lost_answer,
+                mean_between_stops,
+                longest_stop,
+                crash,
+            },
+        )
 }
 
 /// Runs seeds until one shows a violation.
@@ -376,6 +395,7 @@ fn hunt(bug: Bug, seeds: u64) -> Option<Violation> {
         lost_request: 0.05,
         lost_answer: 0.1,
         mean_between_stops: 20,
+        longest_stop: 40,
         crash: 0.3,
     };
     (0..seeds).find_map(|seed| Simulation::new(seed, 4, faults.clone(), bug).run().err())
@@ -398,6 +418,7 @@ fn the_simulation_moves_leadership_often_enough_to_mean_something() {
         lost_request: 0.05,
         lost_answer: 0.1,
         mean_between_stops: 20,
+        longest_stop: 40,
         crash: 0.3,
     };
     let terms: usize = (0..20)

@@ -19,8 +19,14 @@ pub(super) const SECOND: u64 = 1_000_000;
 #[derive(Debug, Clone)]
 pub(super) enum Request {
     Get(String),
-    Put { over: Option<Version>, lease: Lease },
-    Delete { name: String, version: Version },
+    Put {
+        over: Option<Version>,
+        lease: Box<Lease>,
+    },
+    Delete {
+        name: String,
+        version: Version,
+    },
     List,
 }
 
@@ -48,7 +54,7 @@ impl Server {
         match request {
             Request::Get(name) => Answer::Found(self.leases.get(&name).cloned()),
             Request::List => Answer::Listed(self.leases.values().cloned().collect()),
-            Request::Put { over, lease } => self.put(over.as_ref(), lease),
+            Request::Put { over, lease } => self.put(over.as_ref(), *lease),
             Request::Delete { name, version } => {
                 if !self.is_current(&name, Some(&version)) {
                     return Answer::Refused;
@@ -129,8 +135,10 @@ pub(super) struct Faults {
     pub(super) lost_request: f64,
     /// Chance that an answer never arrives although the request was applied.
     pub(super) lost_answer: f64,
-    /// Mean seconds between two stops (of up to 40 s) of one process.
+    /// Mean seconds between two stops of one process.
     pub(super) mean_between_stops: u64,
+    /// The longest stop in seconds, at most 40.
+    pub(super) longest_stop: u64,
     /// Chance that such a stop is a crash, followed by a restart.
     pub(super) crash: f64,
 }
@@ -142,6 +150,7 @@ impl Faults {
             lost_request: 0.0,
             lost_answer: 0.0,
             mean_between_stops: 1 << 40,
+            longest_stop: 40,
             crash: 0.0,
         }
     }
@@ -225,7 +234,7 @@ impl<E> World<E> {
         let mean = self.faults.mean_between_stops * SECOND;
         (
             self.now + self.rng.random_range(0..2 * mean),
-            self.rng.random_range(0..40 * SECOND),
+            self.rng.random_range(0..self.faults.longest_stop * SECOND),
         )
     }
 }

@@ -1,7 +1,7 @@
-//! Starts the next listing early when the group changes.
+//! Starts the next reading early when a lease changes.
 //!
-//! Events decide nothing by themselves: a plan is made from listings only, because a listing is one snapshot and never stale. A broken
-//! or refused watch costs time, at most one `retry`, and nothing else.
+//! Events decide nothing by themselves: a decision is made from an answer that is never stale. A broken or refused watch
+//! costs time, at most one `retry`, and nothing else.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -17,14 +17,12 @@ use kube::{
 use tokio::time::Instant as TokioInstant;
 use tracing::debug;
 
-use super::group::{GroupNames, GroupView};
-
 /// A replica that gives shards up writes several leases in a row: one listing for all of them.
 const COALESCE: Duration = Duration::from_millis(15);
 
 type Events = BoxStream<'static, kube::Result<WatchEvent<Lease>>>;
 
-/// A watch on the leases of a group, opened when it is first waited for.
+/// A watch on leases, opened when it is first waited for.
 pub(crate) struct Wakeup {
     /// Never locked: the mutex makes a stream that is only `Send` part of a value that tasks may share.
     events: Mutex<Option<Events>>,
@@ -37,27 +35,33 @@ impl Wakeup {
         }
     }
 
-    /// Makes sure there is a watch; a new one continues from the listing at `version`.
-    pub(crate) fn follow(&mut self, api: &Api<Lease>, selector: &str, version: &str) {
+    /// Makes sure there is a watch; a new one continues from `version`, which the caller has just read.
+    pub(crate) fn follow(&mut self, api: &Api<Lease>, params: &WatchParams, version: &str) {
         let events = self.events();
         if events.is_some() {
             return;
         }
-        let (api, version) = (api.clone(), version.to_owned());
-        let params = WatchParams::default().labels(selector).disable_bookmarks();
+        let (api, params, version) = (
+            api.clone(),
+            params.clone().disable_bookmarks(),
+            version.to_owned(),
+        );
         let open = async move { api.watch(&params, &version).await };
         *events = Some(futures::stream::once(open).try_flatten().boxed());
     }
 
-    /// Waits until `deadline`, or until an event shows something that `view` did not.
-    pub(crate) async fn wait(&mut self, deadline: Instant, view: &GroupView, names: &GroupNames, me: &str) {
+    /// Ends the watch; a process that leads needs none.
+    pub(crate) fn close(&mut self) {
+        *self.events() = None;
+    }
+
+    /// Waits until `deadline`, or until a lease changes (`true`: it was deleted) in a way that `is_news`.
+    pub(crate) async fn wait(&mut self, deadline: Instant, is_news: impl Fn(&Lease, bool) -> bool) {
         let deadline = TokioInstant::from_std(deadline);
         while let Ok(event) = tokio::time::timeout_at(deadline, self.next()).await {
             let news = match event {
-                WatchEvent::Added(lease) | WatchEvent::Modified(lease) => {
-                    view.is_news(names, me, &lease, false)
-                }
-                WatchEvent::Deleted(lease) => view.is_news(names, me, &lease, true),
+                WatchEvent::Added(lease) | WatchEvent::Modified(lease) => is_news(&lease, false),
+                WatchEvent::Deleted(lease) => is_news(&lease, true),
                 WatchEvent::Bookmark(_) | WatchEvent::Error(_) => false,
             };
             if news {
