@@ -2,6 +2,8 @@
 
 pub mod bench;
 pub mod cluster;
+pub mod demo;
 pub mod fleet;
 pub mod gen_crds;
+pub mod test;
 pub mod trial;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{bench, cluster, gen_crds, trial};
+use xtask::{bench, cluster, demo, gen_crds, test, trial};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -20,6 +20,10 @@ struct Cli {
 enum Command {
     /// Clusters to run against: simulated, real or your own
     Cluster(cluster::command::ClusterArgs),
+    /// From nothing to game servers, with the times that matter
+    Demo(demo::Options),
+    /// Everything that CI checks
+    Test(test::Options),
     /// Break things on purpose and count what went wrong
     #[command(subcommand)]
     Trial(trial::Trial),
@@ -34,6 +38,8 @@ enum Command {
 async fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Cluster(args) => cluster::command::run(args).await,
+        Command::Demo(options) => demo::run(options).await.map(|()| ExitCode::SUCCESS),
+        Command::Test(options) => test::run(options).await.map(|()| ExitCode::SUCCESS),
         Command::Trial(trial) => trial.run().await.map(|()| ExitCode::SUCCESS),
         Command::GenCrds(args) => args.run().map(|()| ExitCode::SUCCESS),
         Command::Bench(bench) => bench.run().await.map(|()| ExitCode::SUCCESS),

@@ -103,7 +103,13 @@ async fn run_step(step: Step, root: &Path, count: &mut Count) -> Result<()> {
     match step {
         Step::Fmt => cargo(root, &["fmt", "--all", "--check"]).await,
         Step::Generated => crate::gen_crds::run(true),
-        Step::Lint => cargo(root, &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]).await,
+        Step::Lint => {
+            cargo(
+                root,
+                &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
+            )
+            .await
+        }
         Step::Deny => deny(root).await,
         Step::Unit => count.tests(root, &["--workspace", "--lib", "--bins"], None).await,
         Step::Api => api(root, count).await,
@@ -124,7 +130,14 @@ async fn api(root: &Path, count: &mut Count) -> Result<()> {
 
 async fn kwok(root: &Path, count: &mut Count) -> Result<()> {
     let name = "test-kwok";
-    let running = cluster::up(&cluster::Spec::new(name, Nodes { kwok: 5, kubelet: false })).await?;
+    let running = cluster::up(&cluster::Spec::new(
+        name,
+        Nodes {
+            kwok: 5,
+            kubelet: false,
+        },
+    ))
+    .await?;
     let result = async {
         let kubeconfig = running.kubeconfig.as_path();
         end_to_end(root, count, kubeconfig, "kwok").await?;
@@ -132,7 +145,10 @@ async fn kwok(root: &Path, count: &mut Count) -> Result<()> {
         for short in SHORT_TRIALS {
             println!("--- cargo xtask {}", short.join(" "));
             let mut command = Command::new(std::env::current_exe()?);
-            command.current_dir(root).args(*short).args(["--profile", "dev", "--kubeconfig", file]);
+            command
+                .current_dir(root)
+                .args(short)
+                .args(["--profile", "dev", "--kubeconfig", file]);
             if !command.status().await?.success() {
                 bail!("{} found a violation", short.join(" "));
             }
@@ -158,7 +174,14 @@ async fn kubelet(root: &Path, count: &mut Count) -> Result<()> {
         println!("skipped: {reason}");
         return Ok(());
     }
-    let running = cluster::up(&cluster::Spec::new(name, Nodes { kwok: 0, kubelet: true })).await?;
+    let running = cluster::up(&cluster::Spec::new(
+        name,
+        Nodes {
+            kwok: 0,
+            kubelet: true,
+        },
+    ))
+    .await?;
     let result = async {
         let images = root.join("e2e/manifests");
         crate::demo::import_images(&running, &images).await?;
@@ -173,11 +196,17 @@ async fn kubelet(root: &Path, count: &mut Count) -> Result<()> {
 async fn end_to_end(root: &Path, count: &mut Count, kubeconfig: &Path, name: &str) -> Result<()> {
     let fleet = Fleet::start(root, kubeconfig, &FleetOptions::default().with_short_leases()).await?;
     println!("controllers' logs: {}", fleet.directory.display());
-    let result = count.tests(root, &["--workspace", "--test", name], Some(kubeconfig)).await;
+    let result = count
+        .tests(root, &["--workspace", "--test", name], Some(kubeconfig))
+        .await;
     let endings = fleet.stop().await;
     result?;
     for (controller, status) in endings? {
-        anyhow::ensure!(status.success(), "{} ended with {status} on SIGTERM", controller.name());
+        anyhow::ensure!(
+            status.success(),
+            "{} ended with {status} on SIGTERM",
+            controller.name()
+        );
     }
     Ok(())
 }
@@ -188,7 +217,16 @@ async fn deny(root: &Path) -> Result<()> {
     if !binary.exists() {
         println!("building cargo-deny {CARGO_DENY} once, into {}", tools.display());
         let status = Command::new(cargo_binary())
-            .args(["install", "cargo-deny", "--version", CARGO_DENY, "--locked", "--debug", "--quiet", "--root"])
+            .args([
+                "install",
+                "cargo-deny",
+                "--version",
+                CARGO_DENY,
+                "--locked",
+                "--debug",
+                "--quiet",
+                "--root",
+            ])
             .arg(&tools)
             .env("CARGO_TARGET_DIR", tools.join("target"))
             .status()
@@ -214,7 +252,11 @@ fn cargo_binary() -> PathBuf {
 }
 
 async fn cargo(root: &Path, arguments: &[&str]) -> Result<()> {
-    let status = Command::new(cargo_binary()).current_dir(root).args(arguments).status().await?;
+    let status = Command::new(cargo_binary())
+        .current_dir(root)
+        .args(arguments)
+        .status()
+        .await?;
     if !status.success() {
         bail!("cargo {} failed", arguments.join(" "));
     }
@@ -232,7 +274,11 @@ struct Count {
 impl Count {
     async fn tests(&mut self, root: &Path, arguments: &[&str], kubeconfig: Option<&Path>) -> Result<()> {
         let mut command = Command::new(cargo_binary());
-        command.current_dir(root).args(["test", "--no-fail-fast"]).args(arguments).stdout(Stdio::piped());
+        command
+            .current_dir(root)
+            .args(["test", "--no-fail-fast"])
+            .args(arguments)
+            .stdout(Stdio::piped());
         if let Some(path) = kubeconfig {
             command.env("GAMEKEEPER_TEST_KUBECONFIG", path);
         }
@@ -251,10 +297,16 @@ impl Count {
 
     /// Adds a line such as `test result: ok. 12 passed; 0 failed; 1 ignored; ...`.
     fn read(&mut self, line: &str) {
-        let Some(counts) = line.strip_prefix("test result: ") else { return };
+        let Some(counts) = line.strip_prefix("test result: ") else {
+            return;
+        };
         let number = |word: &str| {
-            let part = counts.split([';', '.']).map(str::trim).find(|part| part.ends_with(word));
-            part.and_then(|part| part.split(' ').next()?.parse::<u64>().ok()).unwrap_or(0)
+            let part = counts
+                .split([';', '.'])
+                .map(str::trim)
+                .find(|part| part.ends_with(word));
+            part.and_then(|part| part.split(' ').next()?.parse::<u64>().ok())
+                .unwrap_or(0)
         };
         self.passed += number("passed");
         self.failed += number("failed");
@@ -268,7 +320,10 @@ fn summary(times: &[(Step, Duration)], total: Duration, count: &Count) {
         println!("{:<32} {:>6.1} s", step.title(), time.as_secs_f64());
     }
     println!("{:<32} {:>6.1} s", "all", total.as_secs_f64());
-    println!("{} passed, {} failed, {} skipped", count.passed, count.failed, count.ignored);
+    println!(
+        "{} passed, {} failed, {} skipped",
+        count.passed, count.failed, count.ignored
+    );
 }
 
 #[cfg(test)]
@@ -278,7 +333,9 @@ mod tests {
     #[test]
     fn counts_are_summed_over_runs() {
         let mut count = Count::default();
-        count.read("test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s");
+        count.read(
+            "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s",
+        );
         count.read("test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 4 filtered out; finished in 1.23s");
         count.read("running 5 tests");
         assert_eq!((count.passed, count.failed, count.ignored), (15, 2, 1));

@@ -31,7 +31,9 @@ pub(super) struct FileProbe(PathBuf);
 
 impl FileProbe {
     pub(super) fn new(kubelet_dir: &Path, pod_uid: &str) -> Self {
-        Self(kubelet_dir.join(format!("pods/{pod_uid}/volumes/kubernetes.io~downward-api/podinfo/gs-opsstate")))
+        Self(kubelet_dir.join(format!(
+            "pods/{pod_uid}/volumes/kubernetes.io~downward-api/podinfo/gs-opsstate"
+        )))
     }
 
     fn read(&self) -> String {
@@ -53,7 +55,9 @@ pub(super) async fn measure(
         let value = if change % 2 == 0 { "Allocated" } else { "None" };
         let sent = Instant::now();
         let patch = json!({"spec": {"opsState": value}});
-        servers.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await?;
+        servers
+            .patch(name, &PatchParams::default(), &Patch::Merge(&patch))
+            .await?;
         let label_time = async {
             let mut label = label.clone();
             label.wait_for(|seen| seen == value).await?;
@@ -67,10 +71,13 @@ pub(super) async fn measure(
             Some(sent.elapsed())
         };
         let both = async { (label_time.await, file_time.await) };
-        let (label_time, file_time) =
-            tokio::time::timeout(LIMIT, both).await.context("a change didn't arrive within 30 s")?;
+        let (label_time, file_time) = tokio::time::timeout(LIMIT, both)
+            .await
+            .context("a change didn't arrive within 30 s")?;
         spread.label_ms.push(label_time?.as_secs_f64() * 1e3);
-        spread.file_ms.extend(file_time.map(|time| time.as_secs_f64() * 1e3));
+        spread
+            .file_ms
+            .extend(file_time.map(|time| time.as_secs_f64() * 1e3));
         // Apart, as allocations of one server are.
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
@@ -83,11 +90,17 @@ fn watch_label(client: &Client, name: &str) -> (watch::Receiver<String>, AbortOn
     let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
     let (sender, receiver) = watch::channel(String::new());
     let task = tokio::spawn(async move {
-        let mut events = Box::pin(kube::runtime::WatchStreamExt::default_backoff(watcher(pods, config)));
+        let mut events = Box::pin(kube::runtime::WatchStreamExt::default_backoff(watcher(
+            pods, config,
+        )));
         loop {
             match events.try_next().await {
                 Ok(Some(watcher::Event::Apply(pod) | watcher::Event::InitApply(pod))) => {
-                    let value = pod.labels().get(keys::label::GS_OPS_STATE).cloned().unwrap_or_default();
+                    let value = pod
+                        .labels()
+                        .get(keys::label::GS_OPS_STATE)
+                        .cloned()
+                        .unwrap_or_default();
                     sender.send_replace(value);
                 }
                 Ok(None) => return,
@@ -103,7 +116,10 @@ impl Spread {
         println!("{:<36} {:>8} {:>8}", "from sending the patch, ms", "p50", "max");
         row("to the Pod label", &self.label_ms);
         if self.file_ms.is_empty() {
-            println!("{:<36} not measured: it takes a real kubelet", "to the file in the container");
+            println!(
+                "{:<36} not measured: it takes a real kubelet",
+                "to the file in the container"
+            );
         } else {
             row("to the file in the container", &self.file_ms);
         }
@@ -113,7 +129,10 @@ impl Spread {
 fn row(what: &str, times: &[f64]) {
     let mut sorted = times.to_vec();
     sorted.sort_by(f64::total_cmp);
-    let p50 = sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or_default();
+    let p50 = sorted
+        .get(sorted.len().saturating_sub(1) / 2)
+        .copied()
+        .unwrap_or_default();
     let max = sorted.last().copied().unwrap_or_default();
     println!("{what:<36} {p50:>8.1} {max:>8.1}");
 }

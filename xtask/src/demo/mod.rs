@@ -15,7 +15,7 @@ use serde::Deserialize as _;
 use serde_json::json;
 
 use crate::cluster::{self, Cluster, Nodes};
-use crate::fleet::{Fleet, FleetOptions, Profile, client_for};
+use crate::fleet::{ControllerProcess, Fleet, FleetOptions, Profile, client_for};
 use latency::{FileProbe, Spread, measure};
 use show::{Kubectl, heading, say};
 
@@ -63,23 +63,46 @@ pub async fn run(options: Options) -> Result<()> {
         (false, None) => false,
     };
     heading("1/7  A Kubernetes cluster");
-    let spec = if simulated { cluster::Spec::new(CLUSTER, Nodes { kwok: 3, kubelet: false }) } else { cluster::Spec::new(CLUSTER, Nodes { kwok: 0, kubelet: true }) };
+    let spec = if simulated {
+        cluster::Spec::new(
+            CLUSTER,
+            Nodes {
+                kwok: 3,
+                kubelet: false,
+            },
+        )
+    } else {
+        cluster::Spec::new(
+            CLUSTER,
+            Nodes {
+                kwok: 0,
+                kubelet: true,
+            },
+        )
+    };
     let running = cluster::up(&spec).await?;
     let kubectl = Kubectl::new(&running);
     kubectl.show(&["get", "nodes"]).await?;
-    let manifest = std::fs::read_to_string(root.join(MANIFEST))
-        .with_context(|| format!("can't read {MANIFEST}"))?;
+    let manifest =
+        std::fs::read_to_string(root.join(MANIFEST)).with_context(|| format!("can't read {MANIFEST}"))?;
     if !simulated {
         say("Test images, made here, imported under the names the manifests use.");
         import_images(&running, &root.join("e2e/manifests")).await?;
     }
 
     heading("2/7  Gamekeeper: CRDs, and three controllers with their own ServiceAccounts");
-    let fleet_options = FleetOptions { profile: options.profile, ..Default::default() };
+    let fleet_options = FleetOptions {
+        profile: options.profile,
+        ..Default::default()
+    };
     let mut fleet = Fleet::start(&root, &running.kubeconfig, &fleet_options).await?;
     for process in &fleet.processes {
         let pid = process.pid().unwrap_or_default();
-        say(&format!("{:<15} pid {pid:<8} log {}", process.controller.name(), process.log().display()));
+        say(&format!(
+            "{:<15} pid {pid:<8} log {}",
+            process.controller.name(),
+            process.log().display()
+        ));
     }
 
     heading("3/7  A GameServerSet, unmodified from OpenKruiseGame's documentation");
@@ -115,7 +138,9 @@ pub async fn import_images(running: &Cluster, directory: &Path) -> Result<()> {
         cluster::images::import(running, "game", &format!("gamekeeper.local/demo/game:{version}")).await?;
     }
     let mut references = BTreeSet::new();
-    for entry in std::fs::read_dir(directory).with_context(|| format!("can't list {}", directory.display()))? {
+    for entry in
+        std::fs::read_dir(directory).with_context(|| format!("can't list {}", directory.display()))?
+    {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "yaml") {
             references.extend(images_of(&std::fs::read_to_string(path)?)?);
@@ -146,12 +171,18 @@ async fn wait_ready(client: &Client, set: &str, expected: usize) -> Result<()> {
     let selector = kube::api::ListParams::default().labels(&format!("game.kruise.io/owner-gss={set}"));
     loop {
         let all = servers.list(&selector).await?.items;
-        let ready = all.iter().filter(|s| s.status.as_ref().is_some_and(|s| is_ready(s))).count();
+        let ready = all
+            .iter()
+            .filter(|s| s.status.as_ref().is_some_and(is_ready))
+            .count();
         if ready == expected && all.len() == expected {
             return Ok(());
         }
         if Instant::now() > deadline {
-            bail!("{ready} of {expected} servers of {set} are Ready after {} s", READY.as_secs());
+            bail!(
+                "{ready} of {expected} servers of {set} are Ready after {} s",
+                READY.as_secs()
+            );
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
@@ -171,23 +202,34 @@ async fn timings(
     kubectl.apply(LOBBY).await?;
     wait_ready(client, "lobby", 1).await?;
     let pods: Api<Pod> = Api::default_namespaced(client.clone());
-    let uid = pods.get("lobby-0").await?.metadata.uid.context("the Pod has no UID")?;
+    let uid = pods
+        .get("lobby-0")
+        .await?
+        .metadata
+        .uid
+        .context("the Pod has no UID")?;
     let probe = match &running.kubelet_dir {
         Some(directory) if !simulated => Some(FileProbe::new(directory, &uid)),
         _ => None,
     };
     let spread = measure(client, "lobby-0", changes, probe).await?;
     if !simulated {
-        kubectl.show(&["exec", "lobby-0", "--", "cat", "/etc/podinfo/gs-opsstate"]).await?;
+        kubectl
+            .show(&["exec", "lobby-0", "--", "cat", "/etc/podinfo/gs-opsstate"])
+            .await?;
     }
     Ok(spread)
 }
 
 async fn scale_story(client: &Client, kubectl: &Kubectl, simulated: bool) -> Result<()> {
-    kubectl.show(&["scale", "gss", "minecraft", "--replicas=5"]).await?;
+    kubectl
+        .show(&["scale", "gss", "minecraft", "--replicas=5"])
+        .await?;
     wait_ready(client, "minecraft", 5).await?;
     let allocated = r#"{"spec":{"opsState":"Allocated"}}"#;
-    kubectl.show(&["patch", "gs", "minecraft-4", "--type=merge", "-p", allocated]).await?;
+    kubectl
+        .show(&["patch", "gs", "minecraft-4", "--type=merge", "-p", allocated])
+        .await?;
     // A simulated node ends Pods at once; this keeps one in the state "being deleted" long enough to be tried.
     let pods: Api<Pod> = Api::default_namespaced(client.clone());
     let finalizers = |list: serde_json::Value| Patch::Merge(json!({"metadata": {"finalizers": list}}));
@@ -195,15 +237,20 @@ async fn scale_story(client: &Client, kubectl: &Kubectl, simulated: bool) -> Res
         let hold = finalizers(json!(["demo.gamekeeper.local/hold"]));
         pods.patch("minecraft-3", &PatchParams::default(), &hold).await?;
     }
-    kubectl.show(&["scale", "gss", "minecraft", "--replicas=2"]).await?;
+    kubectl
+        .show(&["scale", "gss", "minecraft", "--replicas=2"])
+        .await?;
     wait_claim(client, "minecraft-3").await?;
     say("minecraft-3 is being deleted. An allocator that picks it now is refused by the API server itself:");
-    let refused = kubectl.fails(&["patch", "gs", "minecraft-3", "--type=merge", "-p", allocated]).await?;
+    let refused = kubectl
+        .fails(&["patch", "gs", "minecraft-3", "--type=merge", "-p", allocated])
+        .await?;
     if !refused.contains("can no longer be allocated") {
         bail!("the refusal doesn't carry the claim's message: {refused}");
     }
     if simulated {
-        pods.patch("minecraft-3", &PatchParams::default(), &finalizers(json!(null))).await?;
+        pods.patch("minecraft-3", &PatchParams::default(), &finalizers(json!(null)))
+            .await?;
     }
     wait_ready(client, "minecraft", 2).await?;
     say("minecraft-4 has players and stayed; the unallocated ones with the highest ids went.");
@@ -214,8 +261,14 @@ async fn wait_claim(client: &Client, name: &str) -> Result<()> {
     let servers: Api<api_types::GameServer> = Api::default_namespaced(client.clone());
     let deadline = Instant::now() + Duration::from_secs(30);
     while Instant::now() < deadline {
-        let server = servers.get_opt(name).await?.context("the server is gone already")?;
-        if server.status.is_some_and(|status| status.deletion_claim.is_some()) {
+        let server = servers
+            .get_opt(name)
+            .await?
+            .context("the server is gone already")?;
+        if server
+            .status
+            .is_some_and(|status| status.deletion_claim.is_some())
+        {
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -225,7 +278,12 @@ async fn wait_claim(client: &Client, name: &str) -> Result<()> {
 
 /// How the demo's processes can be ended later, by process id.
 fn fleet_end(fleet: &mut Fleet) -> String {
-    let pids: Vec<String> = fleet.processes.iter().filter_map(|p| p.pid()).map(|pid| pid.to_string()).collect();
+    let pids: Vec<String> = fleet
+        .processes
+        .iter()
+        .filter_map(ControllerProcess::pid)
+        .map(|pid| pid.to_string())
+        .collect();
     format!("kill {}", pids.join(" "))
 }
 
@@ -233,15 +291,26 @@ async fn finish(stop: bool, end: String, fleet: Fleet, running: &Cluster, begun:
     if stop {
         fleet.stop().await?;
         cluster::down(CLUSTER).await?;
-        say(&format!("Done in {:.0} s; the cluster is stopped.", begun.elapsed().as_secs_f64()));
+        say(&format!(
+            "Done in {:.0} s; the cluster is stopped.",
+            begun.elapsed().as_secs_f64()
+        ));
         return Ok(());
     }
     fleet.leave_running();
-    say(&format!("Done in {:.0} s. The cluster and the controllers are still running:", begun.elapsed().as_secs_f64()));
+    say(&format!(
+        "Done in {:.0} s. The cluster and the controllers are still running:",
+        begun.elapsed().as_secs_f64()
+    ));
     println!("  export KUBECONFIG={}", running.kubeconfig.display());
-    println!("  export PATH={}:$PATH", running.kubectl.parent().unwrap_or(&running.kubectl).display());
+    println!(
+        "  export PATH={}:$PATH",
+        running.kubectl.parent().unwrap_or(&running.kubectl).display()
+    );
     println!("  kubectl get gs -w                       # then, elsewhere:");
-    println!("  kubectl patch gs minecraft-0 --type=merge -p '{{\"spec\":{{\"opsState\":\"Maintaining\"}}}}'");
+    println!(
+        "  kubectl patch gs minecraft-0 --type=merge -p '{{\"spec\":{{\"opsState\":\"Maintaining\"}}}}'"
+    );
     println!("  kubectl get pods --show-labels");
     println!("  kubectl explain gss.spec.scaleStrategy");
     println!("Clean up:");

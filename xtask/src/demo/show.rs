@@ -27,19 +27,32 @@ pub(super) struct Kubectl {
 
 impl Kubectl {
     pub(super) fn new(cluster: &Cluster) -> Self {
-        Self { binary: cluster.kubectl.clone(), kubeconfig: cluster.kubeconfig.clone() }
+        Self {
+            binary: cluster.kubectl.clone(),
+            kubeconfig: cluster.kubeconfig.clone(),
+        }
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
-        command.arg("--kubeconfig").arg(&self.kubeconfig).args(arguments).stdin(Stdio::null());
+        command
+            .arg("--kubeconfig")
+            .arg(&self.kubeconfig)
+            .args(arguments)
+            .stdin(Stdio::null());
         command
     }
 
     /// Runs kubectl; fails when it fails.
     pub(super) async fn show(&self, arguments: &[&str]) -> Result<()> {
         println!("$ kubectl {}", arguments.join(" "));
-        if !self.command(arguments).status().await.context("can't run kubectl")?.success() {
+        if !self
+            .command(arguments)
+            .status()
+            .await
+            .context("can't run kubectl")?
+            .success()
+        {
             bail!("kubectl {} failed", arguments.join(" "));
         }
         println!();
@@ -49,7 +62,11 @@ impl Kubectl {
     /// Runs kubectl, which must fail; gives its error output.
     pub(super) async fn fails(&self, arguments: &[&str]) -> Result<String> {
         println!("$ kubectl {}", arguments.join(" "));
-        let output = self.command(arguments).output().await.context("can't run kubectl")?;
+        let output = self
+            .command(arguments)
+            .output()
+            .await
+            .context("can't run kubectl")?;
         if output.status.success() {
             bail!("kubectl {} was expected to be refused", arguments.join(" "));
         }
