@@ -91,6 +91,16 @@ pub(crate) async fn import(socket: &Path, archive: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Every container and Pod sandbox that the cluster's containerd knows, running or not.
+pub(crate) fn container_ids(dir: &Path) -> Vec<String> {
+    let plugin = dir.join("containerd/io.containerd.grpc.v1.cri");
+    let folders = ["sandboxes", "containers"].map(|folder| std::fs::read_dir(plugin.join(folder)));
+    let entries = folders.into_iter().flatten().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect()
+}
+
 /// `native` snapshots are plain copies: overlayfs doesn't work where the root is an overlay itself, as in most CI.
 fn configuration(dir: &Path, run: &Path) -> String {
     format!(

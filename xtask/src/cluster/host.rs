@@ -1,6 +1,7 @@
 //! What a real node needs of the machine: root, Debian packages, and mounts that must be undone.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::mount::{UnmountFlags, unmount};
@@ -113,6 +114,75 @@ pub(crate) fn unmount_below(folders: &[&Path]) -> Result<()> {
         // Detached: a process that is just ending may still hold a file open.
         unmount(&point, UnmountFlags::DETACH)
             .with_context(|| format!("can't unmount {}", point.display()))?;
+    }
+    Ok(())
+}
+
+/// Removes the cgroups of the containers called `ids`. They must be empty of processes.
+///
+/// # Errors
+/// When one is still in use after 5 s.
+pub(crate) async fn remove_cgroups(ids: &[String]) -> Result<()> {
+    let end = Instant::now() + Duration::from_secs(5);
+    for parent in container_cgroups() {
+        for id in ids {
+            let cgroup = parent.join(id);
+            // The kernel takes a moment to see that the last process is gone.
+            while let Err(error) = remove_cgroup(&cgroup) {
+                if Instant::now() > end {
+                    return Err(error).with_context(|| format!("can't remove cgroup {}", cgroup.display()));
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+        // Only if no other containerd's containers are left in it.
+        let _ = std::fs::remove_dir(&parent);
+    }
+    Ok(())
+}
+
+/// containerd's folder `k8s.io`: one with cgroup v2, one in each controller's hierarchy with v1.
+fn container_cgroups() -> Vec<PathBuf> {
+    let root = PathBuf::from("/sys/fs/cgroup");
+    let hierarchies = std::fs::read_dir(&root)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path());
+    hierarchies
+        .chain([root.clone()])
+        .map(|path| path.join("k8s.io"))
+        .filter(|path| path.is_dir())
+        .collect()
+}
+
+/// Only folders can and need be removed; the files in them are the kernel's.
+fn remove_cgroup(cgroup: &Path) -> std::io::Result<()> {
+    if !cgroup.exists() {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(cgroup)?.flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_cgroup(&entry.path())?;
+        }
+    }
+    std::fs::remove_dir(cgroup)
+}
+
+/// Removes kubelet's links to the logs of the cluster whose folder is `dir`.
+///
+/// # Errors
+/// When the folder of links can't be written.
+pub(crate) fn remove_log_links(dir: &Path) -> Result<()> {
+    for entry in std::fs::read_dir("/var/log/containers")
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        if std::fs::read_link(entry.path()).is_ok_and(|target| target.starts_with(dir)) {
+            std::fs::remove_file(entry.path())
+                .with_context(|| format!("can't remove {}", entry.path().display()))?;
+        }
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::binaries::{Binary, ensure};
 use super::certs::{Pair, Pki, Use};
-use super::local::Local;
+use super::local::{Local, is_serving};
 use super::{containerd, control_plane, host, kubeconfig, kwok, network};
 
 const READY_LIMIT: Duration = Duration::from_secs(90);
@@ -64,6 +64,12 @@ pub(crate) async fn ensure_running(local: &mut Local, client: &Client) -> Result
     ];
     let launch = local.launch("kubelet", program, args);
     local.ensure_started(launch).await?;
+    let health = local.state.port("kubelet-healthz")?;
+    local
+        .wait("kubelet serves", &["containerd", "kubelet"], READY_LIMIT, || {
+            is_serving(health)
+        })
+        .await?;
     let nodes: Api<Node> = Api::all(client.clone());
     let is_ready = || async { nodes.get(&node).await.is_ok_and(|node| kwok::is_ready(&node)) };
     local
@@ -120,7 +126,7 @@ fn configuration(local: &mut Local, address: &str, ca: &Path, serving: &Pair) ->
     }))
 }
 
-/// Gives back what only a real node takes: mounts, the bridge, the entry in /etc/hosts.
+/// Gives back what only a real node takes: mounts, cgroups, the bridge, links to logs, the entry in /etc/hosts.
 ///
 /// # Errors
 /// When the kernel refuses.
@@ -128,6 +134,8 @@ pub(crate) async fn clean_up(local: &Local) -> Result<()> {
     let run = local.run_dir();
     host::unmount_below(&[&local.dir, &run])?;
     if let Some(network) = &local.state.network {
+        host::remove_cgroups(&containerd::container_ids(&local.dir)).await?;
+        host::remove_log_links(&local.dir)?;
         network::remove(network).await?;
         network::remove_host(&local.dir)?;
     }

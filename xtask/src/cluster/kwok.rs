@@ -7,11 +7,9 @@ use k8s_openapi::api::core::v1::Node;
 use kube::api::{ListParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
 use super::binaries::{Binary, ensure};
-use super::local::Local;
+use super::local::{Local, is_serving};
 use super::paths::repo_root;
 
 /// Label value that tells simulated nodes from a real one.
@@ -49,9 +47,7 @@ pub(crate) async fn ensure_running(local: &mut Local, client: &Client) -> Result
     let launch = local.launch("kwok", program, args);
     local.ensure_started(launch).await?;
     local
-        .wait("kwok serves", &["kwok"], READY_LIMIT, || async {
-            serves(port).await.is_ok()
-        })
+        .wait("kwok serves", &["kwok"], READY_LIMIT, || is_serving(port))
         .await?;
     create_nodes(client, local.state.nodes.kwok).await?;
     let nodes: Api<Node> = Api::all(client.clone());
@@ -74,16 +70,6 @@ fn configuration(beside_kubelet: bool) -> Value {
         options["manageAllNodes"] = json!(true);
     }
     json!({"apiVersion": "config.kwok.x-k8s.io/v1alpha1", "kind": "KwokConfiguration", "options": options})
-}
-
-/// Without this a kwok that was just restarted would pass for working, because its nodes are still Ready.
-async fn serves(port: u16) -> Result<()> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
-    stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    anyhow::ensure!(answer.contains(" 200 "), "kwok answers {answer:?}");
-    Ok(())
 }
 
 async fn create_nodes(client: &Client, count: u32) -> Result<()> {

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use super::certs::{Pki, Use};
 use super::process::{Launch, Process, marked, with_descendants};
@@ -114,16 +116,16 @@ impl Local {
 
     /// Ends processes of this cluster that no record knows: a command was killed between start and record.
     async fn remove_strays(&self) -> Result<()> {
-        // Each recorded process leads a session, in which what it started (shims of containers) lives on when it dies.
-        let sessions: Vec<i32> = self.state.processes.iter().map(|process| process.pid).collect();
-        let mut strays = marked(&self.dir);
-        strays.retain(|stray| !session(stray.pid).is_some_and(|session| sessions.contains(&session)));
-        for stray in strays {
-            eprintln!(
-                "ending {} ({}), left over from an earlier run",
-                stray.launch.name, stray.pid
-            );
-            stray.stop(STOP_GRACE).await?;
+        for stray in marked(&self.dir) {
+            // Whatever was started here leads a session; shims of containers don't, and outlive a containerd that dies.
+            let is_component = session(stray.pid) == Some(stray.pid);
+            if is_component && !self.state.processes.iter().any(|known| known.pid == stray.pid) {
+                eprintln!(
+                    "ending {} ({}), left over from an earlier run",
+                    stray.launch.name, stray.pid
+                );
+                stray.stop(STOP_GRACE).await?;
+            }
         }
         Ok(())
     }
@@ -286,6 +288,24 @@ fn session(pid: i32) -> Option<i32> {
     rustix::process::getsid(Some(pid))
         .ok()
         .map(|sid| sid.as_raw_nonzero().get())
+}
+
+/// Whether `http://127.0.0.1:PORT/healthz` answers with 200. Needed where something else (a node that is still Ready) would let a
+/// component pass for working that was started a moment ago.
+pub(crate) async fn is_serving(port: u16) -> bool {
+    let exchange = async {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        anyhow::Ok(answer)
+    };
+    exchange.await.is_ok_and(|answer| {
+        answer
+            .lines()
+            .next()
+            .is_some_and(|status| status.contains(" 200 "))
+    })
 }
 
 /// Removes a folder that may be gone already.

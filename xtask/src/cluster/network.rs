@@ -9,6 +9,8 @@ use super::paths::short_hash;
 use super::state::Network;
 
 const HOSTS: &str = "/etc/hosts";
+/// Where CNI keeps results; the folder can't be configured through containerd.
+const CNI_RESULTS: &str = "/var/lib/cni/results";
 
 /// Chooses a bridge and a subnet that nothing on this machine uses.
 ///
@@ -65,7 +67,27 @@ pub(crate) async fn remove(network: &Network) -> Result<()> {
     if Path::new("/sys/class/net").join(&network.bridge).exists() {
         ip(&["link", "delete", &network.bridge]).await?;
     }
+    let cached = std::fs::read_dir(CNI_RESULTS).into_iter().flatten().flatten();
+    let names: Vec<String> = cached
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    for name in results_of(&names, &network.bridge) {
+        // Gone already is as good as removed.
+        let _ = std::fs::remove_file(Path::new(CNI_RESULTS).join(name));
+    }
     Ok(())
+}
+
+/// The results that the plugins keep of the sandboxes on `bridge`, of the loopback network as well.
+fn results_of<'a>(names: &'a [String], bridge: &str) -> Vec<&'a str> {
+    let sandbox = |name: &'a str| {
+        name.strip_prefix(bridge)?
+            .strip_prefix('-')?
+            .strip_suffix("-eth0")
+    };
+    let sandboxes: Vec<&str> = names.iter().filter_map(|name| sandbox(name)).collect();
+    let is_ours = |name: &&str| sandboxes.iter().any(|sandbox| name.contains(sandbox));
+    names.iter().map(String::as_str).filter(is_ours).collect()
 }
 
 async fn ip(args: &[&str]) -> Result<String> {
@@ -134,6 +156,20 @@ mod tests {
         assert_eq!(free_octet(used, 255), Some(255));
         let all: String = (0..=255).map(|octet| format!(" 10.213.{octet}.1/24")).collect();
         assert_eq!(free_octet(&all, 7), None);
+    }
+
+    #[test]
+    fn results_of_other_bridges_stay() {
+        let names = [
+            "gk-1-aa-eth0",
+            "cni-loopback-aa-lo",
+            "gk-2-bb-eth0",
+            "cni-loopback-bb-lo",
+            "x",
+        ];
+        let names = names.map(str::to_owned);
+        assert_eq!(results_of(&names, "gk-1"), ["gk-1-aa-eth0", "cni-loopback-aa-lo"]);
+        assert!(results_of(&names, "gk-").is_empty());
     }
 
     #[test]
