@@ -8,10 +8,14 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 
 const NO_CLUSTER: &str = "no cluster: run `cargo xtask cluster up` or `make test`";
 const GROUP: &str = "/apis/game.kruise.io/v1alpha1";
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+
+/// The definitions are installed once, whichever test comes first.
+static INSTALLED: OnceCell<()> = OnceCell::const_new();
 
 /// An API server's answer.
 #[derive(Debug)]
@@ -54,15 +58,19 @@ impl Cluster {
         let cluster = Self {
             client: Client::try_from(config).expect("client"),
         };
-        for definition in api_types::crd::all().expect("definitions") {
-            let definition = serde_json::to_value(definition).expect("definition");
-            cluster.install(&definition).await;
-        }
+        INSTALLED.get_or_init(async || cluster.install_all().await).await;
         cluster
     }
 
+    async fn install_all(&self) {
+        for definition in api_types::crd::all().expect("definitions") {
+            let definition = serde_json::to_value(definition).expect("definition");
+            self.install(&definition).await;
+        }
+    }
+
     /// Installs a definition and waits until the API server serves it, with these very rules.
-    async fn install(&self, definition: &Value) {
+    pub(crate) async fn install(&self, definition: &Value) {
         let (_, applied) = self.apply_definition(definition).await;
         let name = applied["metadata"]["name"].as_str().expect("name");
         wait_for(&format!("{name} to be Established"), async || {
@@ -72,8 +80,13 @@ impl Cluster {
         .await;
         // A changed schema has no generation to wait for; what the server publishes shows which one it has.
         let messages = messages(definition);
+        let group = definition["spec"]["group"].as_str().expect("group");
         wait_for(&format!("the rules of {name} to be published"), async || {
-            let published = self.get(&format!("/openapi/v3{GROUP}")).await.body.to_string();
+            let published = self
+                .get(&format!("/openapi/v3/apis/{group}/v1alpha1"))
+                .await
+                .body
+                .to_string();
             messages.iter().all(|message| published.contains(message))
         })
         .await;
@@ -117,6 +130,18 @@ impl Cluster {
             failures.len(),
             failures.join("\n")
         );
+    }
+
+    /// Takes a definition away, and all objects of it.
+    pub(crate) async fn uninstall(&self, name: &str) {
+        self.call(
+            "DELETE",
+            &format!("{DEFINITIONS}/{name}"),
+            "application/json",
+            &json!({}),
+        )
+        .await
+        .granted();
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -167,6 +192,10 @@ pub(crate) struct Objects<'a> {
 }
 
 impl Objects<'_> {
+    pub(crate) fn namespace(&self) -> &str {
+        self.namespace
+    }
+
     /// Creates with strict field validation, as `kubectl` does.
     pub(crate) async fn create(&self, object: &Value) -> Answer {
         let plural = match object["kind"].as_str() {

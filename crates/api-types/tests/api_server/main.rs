@@ -12,3 +12,4 @@ mod cluster;
 mod definitions;
 mod manifests;
 mod objects;
+mod stored;

@@ -1,10 +1,10 @@
 //! Manifests that must be refused, and manifests that must not.
 
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use crate::{
     cluster::{Cluster, Objects},
-    objects::{Case, cases},
+    objects::{Case, base, cases},
 };
 
 #[tokio::test]
@@ -112,4 +112,60 @@ async fn published_manifests_are_accepted_unchanged() {
             .in_namespace(async |objects| comes_back(objects, &object).await.err().into_iter().collect())
             .await;
     }
+}
+
+/// What a rule costs at run time is limited, too, and adds up over the object.
+#[tokio::test]
+async fn the_largest_manifest_is_not_too_expensive_to_check() {
+    let cluster = Cluster::connect().await;
+    cluster
+        .in_namespace(async |objects| {
+            comes_back(objects, &largest_set())
+                .await
+                .err()
+                .into_iter()
+                .collect()
+        })
+        .await;
+}
+
+fn largest_set() -> Value {
+    let name = |prefix: &str, index: usize| format!("{prefix}-{index}-{}", "x".repeat(63 - prefix.len() - 6));
+    let labels = |count: usize, value: &str| -> Value {
+        Value::Object(
+            (0..count)
+                .map(|index| (format!("gs-sync/label-{index}"), json!(value)))
+                .collect::<Map<_, _>>(),
+        )
+    };
+    let conf = |index: usize| json!({ "name": if index == 0 { "Host" } else { "ContainerPorts" }, "value": ports(index) });
+    let actions: Vec<_> = (0..32)
+        .map(|_| json!({ "state": true, "opsState": "y".repeat(63), "labels": labels(16, &"{{ .Result }}".repeat(9)) }))
+        .collect();
+    let qualities = (0..16).map(|index| {
+        json!({ "name": name("quality", index), "permanent": false, "exec": { "command": ["a"] }, "serviceQualityAction": actions })
+    });
+    let mut set = base("set");
+    set["metadata"] = json!({ "name": "s".repeat(52) });
+    set["spec"]["reserveGameServerIds"] = (0..2000)
+        .map(|id| json!(format!("{}-{}", id * 10, id * 10 + 5)))
+        .collect();
+    set["spec"]["serviceQualities"] = qualities.collect();
+    set["spec"]["network"] =
+        json!({ "networkType": "Kubernetes-HostPort", "networkConf": (0..64).map(conf).collect::<Vec<_>>() });
+    let template = &mut set["spec"]["gameServerTemplate"];
+    template["metadata"]["labels"] = labels(128, &"z".repeat(63));
+    template["spec"]["containers"] = (0..64)
+        .map(|index| json!({ "name": name("container", index), "image": "i".repeat(1024) }))
+        .collect();
+    set
+}
+
+/// As many ports of one container as fit a parameter.
+fn ports(index: usize) -> String {
+    let mut value = format!("container-{index}:10000/TCPUDP");
+    while value.len() + 13 <= 4096 {
+        value.push_str(",65535/TCPUDP");
+    }
+    value
 }
