@@ -59,7 +59,7 @@ pub struct PlanRecord {
     /// Ordinals of reserveGameServerIds already acted on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reserved: Vec<IntOrString>,
-    /// Ordinals below the highest desired one that have no server because it was scaled in.
+    /// Ordinals given up by scale-in and not used again since.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub implicit: Vec<IntOrString>,
     /// Deletions decided on and not yet seen to be done.
