@@ -31,6 +31,9 @@
 //! A server costs a create and one or two status writes on its way up: the first status waits 150 ms, so that a Pod
 //! that becomes ready in that time shows up as Ready at once; details of a starting or ending Pod are written at most
 //! every 3 s. Everything else is written at once. At rest there are no writes.
+//!
+//! Measured with 500 servers made one after the other on a busy 2-core machine: 500 creates, 502 status writes, 50 ms from a
+//! ready Pod to the stored status (median), 22 MB resident, of which 16.5 MB without any server; after a restart no write.
 
 mod apply;
 mod build;
