@@ -70,7 +70,7 @@ async fn restart_in_the_middle_of_changes_loses_nothing() {
             .unwrap()
             .metric("gamekeeper_pod_sync_conflicts_total", "")
             .await,
-        0.0,
+        0,
         "nobody else wrote"
     );
 }
@@ -105,7 +105,7 @@ async fn two_replicas_share_the_shards_and_hand_over_on_sigterm() {
         let shards = async |process: &PodSync| process.metric("gamekeeper_pod_sync_owned_shards", "").await;
         (shards(&first).await, shards(&second).await)
     };
-    eventually("two shards each", owned, |owned| *owned == (2.0, 2.0)).await;
+    eventually("two shards each", owned, |owned| *owned == (2, 2)).await;
 
     let mut expected = vec![(0, String::new()); SERVERS];
     for round in 0..4 {
@@ -118,5 +118,41 @@ async fn two_replicas_share_the_shards_and_hand_over_on_sigterm() {
     }
     settled(&world, &expected).await;
     watch.assert_never_back();
-    assert_eq!(second.metric("gamekeeper_pod_sync_owned_shards", "").await, 4.0);
+    assert_eq!(second.metric("gamekeeper_pod_sync_owned_shards", "").await, 4);
+}
+
+/// Leases only save work: with two processes that both own everything each change is still written once, and none goes back.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_owners_at_once_write_each_change_once() {
+    const SERVERS: usize = 10;
+    let world = World::new().await;
+    for i in 0..SERVERS {
+        world.server(&format!("arena-{i}")).await;
+        world.set_ready(&format!("arena-{i}"), true).await;
+    }
+    let first = PodSync::start(&world, &["--shards", "0"]).await;
+    let second = PodSync::start(&world, &["--shards", "0"]).await;
+    for i in 0..SERVERS {
+        world
+            .label_until(&format!("arena-{i}"), "gs-state", "Ready")
+            .await;
+    }
+    let watch = PodWatch::start(&world).await;
+    let mut expected = vec![(0, String::new()); SERVERS];
+    for round in 0..5 {
+        for (i, expected) in expected.iter_mut().enumerate() {
+            *expected = (change(&world, i, round).await, format!("Round-{round}"));
+        }
+    }
+    settled(&world, &expected).await;
+    let both = async || {
+        let gap = async |process: &PodSync| process.metric("gamekeeper_pod_sync_gap_servers", "").await;
+        gap(&first).await + gap(&second).await
+    };
+    eventually("rest", both, |gap| *gap == 0).await;
+    watch.assert_never_back();
+    assert!(
+        watch.revisions().len() <= SERVERS * 5,
+        "a change was written twice"
+    );
 }

@@ -1,7 +1,7 @@
 //! A namespace of its own on a real API server, GameServers and Pods in it, an independent watch on the Pods, and pod-sync
 //! processes. No nodes are needed: the Pods name a scheduler that does not exist, and the test writes their status.
 
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, unused_imports, reason = "each test file uses its part")]
 
 mod process;
 mod watcher;

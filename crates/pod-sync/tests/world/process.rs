@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader},
+    path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc,
     time::{Duration, Instant},
@@ -23,9 +24,14 @@ pub(crate) struct PodSync {
 impl PodSync {
     /// Starts pod-sync on the world's namespace and waits until it is ready.
     pub(crate) async fn start(world: &World, flags: &[&str]) -> Self {
+        Self::start_as(world, &world.kubeconfig, flags).await
+    }
+
+    /// The same with the rights of another kubeconfig.
+    pub(crate) async fn start_as(world: &World, kubeconfig: &Path, flags: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_pod-sync"))
             .arg("--kubeconfig")
-            .arg(&world.kubeconfig)
+            .arg(kubeconfig)
             .args(["--namespace", &world.namespace, "--admin-address", "127.0.0.1:0"])
             .args(flags)
             .stderr(Stdio::piped())
@@ -81,19 +87,27 @@ impl PodSync {
     }
 
     /// Sum of the samples of a metric whose labels contain `labels`; 0 without any.
-    pub(crate) async fn metric(&self, name: &str, labels: &str) -> f64 {
+    pub(crate) async fn seconds(&self, name: &str, labels: &str) -> f64 {
         let (_, text) = self.get("/metrics").await;
         let sample = |line: &str| {
             let (series, value) = line.rsplit_once(' ')?;
             let (found, rest) = series.split_once('{').unwrap_or((series, ""));
             (found == name && rest.contains(labels)).then(|| value.parse::<f64>().ok())?
         };
-        text.lines().filter_map(sample).sum()
+        // Not `sum`, which makes -0 of nothing.
+        text.lines()
+            .filter_map(sample)
+            .fold(0.0, |sum, value| sum + value)
+    }
+
+    /// As [`seconds`](Self::seconds), of a metric that counts.
+    pub(crate) async fn metric(&self, name: &str, labels: &str) -> u64 {
+        self.seconds(name, labels).await as u64
     }
 
     /// Requests that changed anything, Events and Leases left out.
-    pub(crate) async fn writes(&self) -> f64 {
-        let mut writes = 0.0;
+    pub(crate) async fn writes(&self) -> u64 {
+        let mut writes = 0;
         for verb in ["create", "patch", "apply", "delete", "update"] {
             for resource in ["pods", "gameservers"] {
                 let labels = format!("verb=\"{verb}\",resource=\"{resource}\"");
