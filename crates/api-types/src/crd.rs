@@ -1,7 +1,7 @@
 //! The CustomResourceDefinitions, with their validation rules.
 //!
-//! The schema's shape and texts come from the Rust types; its bounds and rules are tables in [`game_server_rules`],
-//! [`set_rules`], [`quality_rules`], [`template_rules`] and [`network_rules`]. `cargo xtask gen-crds` writes the result to
+//! The schema's shape and texts come from the Rust types; its bounds and rules are tables in `game_server_rules`,
+//! `set_rules`, `quality_rules`, `template_rules` and `network_rules`. `cargo xtask gen-crds` writes the result to
 //! `crds/`. Nothing else in the system validates at admission: there is no webhook.
 
 use k8s_openapi::{
