@@ -335,6 +335,13 @@ impl Elector {
     }
 }
 
+impl Drop for Elector {
+    fn drop(&mut self) {
+        // Also when `run` is aborted: whoever still listens must not go on as the leader of a lease nobody renews.
+        self.publish_follower();
+    }
+}
+
 /// Waits for `future`, but not past `until`.
 async fn before<T>(until: Option<Instant>, future: impl Future<Output = T>) -> Option<T> {
     match until {

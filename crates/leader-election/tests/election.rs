@@ -136,6 +136,12 @@ async fn the_lease_of_a_killed_leader_is_taken_after_its_duration_and_not_before
         panic!("the first leads")
     };
     first.run.abort();
+    eventually(
+        "an aborted election tells its listeners",
+        Duration::from_millis(200),
+        || !*first.is_leader.borrow(),
+    )
+    .await;
     second
         .leads_within(timing.duration + timing.retry + Duration::from_millis(500))
         .await;
