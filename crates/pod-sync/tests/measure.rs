@@ -103,9 +103,11 @@ async fn bare(world: &World) -> tokio::task::JoinHandle<kube::Result<()>> {
                 "annotations": {"game.kruise.io/synced-generation": generation},
             }});
             let name = server.metadata.name.unwrap();
-            pods.patch(&name, &PatchParams::default(), &Patch::Merge(body))
-                .await
-                .map(|_| ())
+            // Lost, as in the simplest program; the next change of the server makes up for it.
+            let _ = pods
+                .patch(&name, &PatchParams::default(), &Patch::Merge(body))
+                .await;
+            Ok(())
         }
     }))
 }
@@ -154,7 +156,10 @@ async fn latencies(world: &World, load: Load) -> Vec<Duration> {
             .filter_map(|(key, at)| Some(first(key)?.saturating_duration_since(*at)))
             .collect::<Vec<_>>()
     };
-    let mut latencies = eventually("all labels", seen, |all| all.len() == acknowledged.len()).await;
+    let mut latencies = eventually(&format!("all labels in {}", world.namespace), seen, |all| {
+        all.len() == acknowledged.len()
+    })
+    .await;
     latencies.sort();
     latencies
 }
