@@ -14,6 +14,11 @@ use crate::fleet::{Fleet, FleetOptions};
 /// cargo-deny's version; built once into the cache.
 const CARGO_DENY: &str = "0.20.2";
 
+/// Tells tests which cluster to use.
+const KUBECONFIG: &str = "GAMEKEEPER_TEST_KUBECONFIG";
+/// Tells tests where the controllers' logs are, to quote from when one fails.
+const LOGS: &str = "GAMEKEEPER_TEST_LOGS";
+
 /// Flags of `cargo xtask test`.
 #[derive(Debug, clap::Args)]
 pub struct Options {
@@ -111,7 +116,7 @@ async fn run_step(step: Step, root: &Path, count: &mut Count) -> Result<()> {
             .await
         }
         Step::Deny => deny(root).await,
-        Step::Unit => count.tests(root, &["--workspace", "--lib", "--bins"], None).await,
+        Step::Unit => count.tests(root, &["--workspace", "--lib", "--bins"], &[]).await,
         Step::Api => api(root, count).await,
         Step::Kwok => kwok(root, count).await,
         Step::Kubelet => kubelet(root, count).await,
@@ -123,7 +128,9 @@ async fn api(root: &Path, count: &mut Count) -> Result<()> {
     let running = cluster::up(&cluster::Spec::new(name, Nodes::NONE)).await?;
     // The workspace is selected, and the end-to-end tests left out, so that dependencies keep their features and aren't built anew.
     let arguments = ["--workspace", "--exclude", "e2e", "--test", "*"];
-    let result = count.tests(root, &arguments, Some(&running.kubeconfig)).await;
+    let result = count
+        .tests(root, &arguments, &[(KUBECONFIG, &running.kubeconfig)])
+        .await;
     cluster::down(name).await?;
     result
 }
@@ -194,11 +201,13 @@ async fn kubelet(root: &Path, count: &mut Count) -> Result<()> {
 
 /// Runs `e2e/tests/NAME.rs` beside the controllers; those must also end cleanly on SIGTERM.
 async fn end_to_end(root: &Path, count: &mut Count, kubeconfig: &Path, name: &str) -> Result<()> {
-    let fleet = Fleet::start(root, kubeconfig, &FleetOptions::default().with_short_leases()).await?;
+    // Leases as shipped: nobody is killed here, and on a machine busy with compiling a short one is lost for want of a second.
+    let fleet = Fleet::start(root, kubeconfig, &FleetOptions::default()).await?;
     println!("controllers' logs: {}", fleet.directory.display());
-    let result = count
-        .tests(root, &["--workspace", "--test", name], Some(kubeconfig))
-        .await;
+    // These tests wait much more than they compute.
+    let arguments = ["--workspace", "--test", name, "--", "--test-threads=4"];
+    let environment = [(KUBECONFIG, kubeconfig), (LOGS, fleet.directory.as_path())];
+    let result = count.tests(root, &arguments, &environment).await;
     let endings = fleet.stop().await;
     result?;
     for (controller, status) in endings? {
@@ -272,16 +281,14 @@ struct Count {
 }
 
 impl Count {
-    async fn tests(&mut self, root: &Path, arguments: &[&str], kubeconfig: Option<&Path>) -> Result<()> {
+    async fn tests(&mut self, root: &Path, arguments: &[&str], environment: &[(&str, &Path)]) -> Result<()> {
         let mut command = Command::new(cargo_binary());
         command
             .current_dir(root)
             .args(["test", "--no-fail-fast"])
             .args(arguments)
+            .envs(environment.iter().copied())
             .stdout(Stdio::piped());
-        if let Some(path) = kubeconfig {
-            command.env("GAMEKEEPER_TEST_KUBECONFIG", path);
-        }
         let mut child = command.spawn().context("can't run cargo")?;
         let output = child.stdout.take().context("cargo has no output")?;
         let mut lines = BufReader::new(output).lines();
