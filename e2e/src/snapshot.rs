@@ -67,28 +67,21 @@ impl Snapshot {
             .collect()
     }
 
-    /// Whether the set is at rest with exactly these ids: a Pod and a Ready GameServer of its own for each, no other, and a
-    /// status that speaks of the latest generation.
+    /// Whether the set is at rest with exactly these ids: a Pod and a Ready GameServer of its own for each, the Pod showing the
+    /// latest generation of its GameServer; no other of either; and a status that speaks of the set's latest generation.
     pub fn at_rest(&self, set: &str, ids: &[u32]) -> bool {
         let wanted: BTreeSet<u32> = ids.iter().copied().collect();
-        let of = |names: Vec<String>| {
-            names
-                .iter()
-                .filter_map(|name| names::ordinal_of(name))
-                .collect::<BTreeSet<_>>()
-        };
-        let pods = of(self.pods_of(set).map(kube::ResourceExt::name_any).collect());
-        let ready = of(self
+        let settled = self
             .servers_of(set)
-            .filter(|gs| self.is_ready(gs))
-            .map(kube::ResourceExt::name_any)
-            .collect());
-        let all = self.servers_of(set).count() == wanted.len();
+            .filter(|gs| self.is_ready(gs) && self.is_synced(&gs.name_any()));
+        let settled: BTreeSet<u32> = settled
+            .filter_map(|gs| names::ordinal_of(&gs.name_any()))
+            .collect();
+        let counts = [self.pods_of(set).count(), self.servers_of(set).count()];
         self.ids(set) == wanted
-            && pods == wanted
-            && ready == wanted
-            && all
-            && self.status_is_current(set, ids.len())
+            && settled == wanted
+            && counts == [wanted.len(); 2]
+            && self.status_is_current(set, wanted.len())
     }
 
     fn status_is_current(&self, set: &str, ready: usize) -> bool {

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use api_types::{GameServer, GameServerSet};
 use futures::StreamExt as _;
 use k8s_openapi::NamespaceResourceScope;
@@ -15,6 +16,9 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::snapshot::Snapshot;
+
+/// How long the first lists may take.
+const FIRST_LISTS: Duration = Duration::from_secs(20);
 
 /// What the watches share.
 #[derive(Default)]
@@ -49,10 +53,14 @@ impl Watching {
             follow.start::<GameServer>(Snapshot::put_server, |s| &mut s.servers),
             follow.start::<GameServerSet>(Snapshot::put_set, |s| &mut s.sets),
         ];
-        lists
-            .wait_for(|count| *count >= tasks.len())
-            .await
-            .context("the watches ended")?;
+        let all = lists.wait_for(|count| *count >= tasks.len());
+        match tokio::time::timeout(FIRST_LISTS, all).await {
+            Ok(listed) => listed.context("the watches ended")?,
+            Err(_) => bail!(
+                "no first lists: {:?}; are the CRDs installed?",
+                lock(&shared.errors)
+            ),
+        };
         Ok(Self {
             shared,
             ticks,
