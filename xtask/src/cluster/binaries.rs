@@ -5,9 +5,9 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use sha2::{Digest as _, Sha256};
 use tokio::process::Command;
 
+use super::digest::sha256_hex;
 use super::paths::{local_bin_dir, repo_root};
 use super::state::{lock, write_atomically};
 
@@ -258,16 +258,12 @@ fn required_version(go_mod: &str, module: &str) -> Option<String> {
 }
 
 fn stamp(parts: &[&str]) -> String {
-    use std::fmt::Write as _;
-    let mut hasher = Sha256::new();
-    for part in parts {
-        hasher.update(part.len().to_le_bytes());
-        hasher.update(part.as_bytes());
-    }
-    hasher.finalize().iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    // With its length before each part, no two lists of parts run together to the same text.
+    let text: Vec<u8> = parts
+        .iter()
+        .flat_map(|part| part.len().to_le_bytes().into_iter().chain(part.bytes()))
+        .collect();
+    sha256_hex(&text)
 }
 
 async fn reports_version(path: &Path, version: &str) -> bool {

@@ -14,7 +14,7 @@ use super::local::Local;
 use super::process::Launch;
 
 /// First start on a loaded two-core machine took 20 s at most.
-const START_LIMIT: Duration = Duration::from_secs(120);
+const START_LIMIT: Duration = Duration::from_mins(2);
 
 /// The control plane's processes.
 pub(crate) const COMPONENTS: [&str; 4] = [

@@ -150,7 +150,7 @@ fn container_cgroups() -> Vec<PathBuf> {
         .flatten()
         .map(|entry| entry.path());
     hierarchies
-        .chain([root.clone()])
+        .chain([root])
         .map(|path| path.join("k8s.io"))
         .filter(|path| path.is_dir())
         .collect()

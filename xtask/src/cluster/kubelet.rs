@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use k8s_openapi::api::core::v1::Node;
 use kube::{Api, Client};
 use serde_json::{Value, json};
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::binaries::{Binary, ensure};
 use super::certs::{Pair, Pki, Use};
 use super::local::{Local, is_serving};
+use super::state::Network;
 use super::{containerd, control_plane, host, kubeconfig, kwok, network};
 
 const READY_LIMIT: Duration = Duration::from_secs(90);
@@ -22,14 +23,8 @@ const READY_LIMIT: Duration = Duration::from_secs(90);
 pub(crate) async fn ensure_running(local: &mut Local, client: &Client) -> Result<()> {
     host::ensure_packages().await?;
     let [program] = ensure([Binary::Kubelet]).await?;
-    if local.state.network.is_none() {
-        local.state.network = Some(network::choose(&local.dir).await?);
-        local.save()?;
-    }
-    let network = local.state.network.clone().context("the node has no network")?;
-    network::ensure(&network).await?;
+    let network = ensure_network(local).await?;
     let node = local.node_name();
-    network::add_host(&node, &network, &local.dir)?;
     containerd::ensure_running(local, &network).await?;
 
     let pki = Pki::open(&local.dir.join("pki"))?;
@@ -80,6 +75,19 @@ pub(crate) async fn ensure_running(local: &mut Local, client: &Client) -> Result
             is_ready,
         )
         .await
+}
+
+async fn ensure_network(local: &mut Local) -> Result<Network> {
+    let network = match local.state.network.clone() {
+        Some(network) => network,
+        None => network::choose(&local.dir).await?,
+    };
+    // Recorded first, so that whatever happens next it is known what to remove.
+    local.state.network = Some(network.clone());
+    local.save()?;
+    network::ensure(&network).await?;
+    network::add_host(&local.node_name(), &network, &local.dir)?;
+    Ok(network)
 }
 
 fn configuration(local: &mut Local, address: &str, ca: &Path, serving: &Pair) -> Result<Value> {

@@ -16,7 +16,7 @@ use super::paths::repo_root;
 const NODE_TYPE: &str = "kwok";
 /// A lease is renewed every quarter of this; the node controller gives a node up after 40 s.
 const LEASE_SECONDS: u32 = 40;
-const READY_LIMIT: Duration = Duration::from_secs(60);
+const READY_LIMIT: Duration = Duration::from_mins(1);
 
 /// Starts kwok and makes the cluster's simulated nodes, unless they are there.
 ///

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 use super::certs::{Pki, Use};
 use super::process::{Launch, Process, marked, with_descendants};
-use super::spec::{Provider, Spec};
+use super::spec::Spec;
 use super::state::State;
 use super::{control_plane, kubeconfig, kubelet, kwok, paths};
 
@@ -35,12 +35,6 @@ impl Local {
     pub(crate) fn open(name: &str, dir: &Path) -> Result<Self> {
         std::fs::create_dir_all(dir.join("logs"))?;
         let mut state = State::load(dir)?.unwrap_or_default();
-        if state.provider != Provider::Local {
-            bail!(
-                "cluster {name} was made by provider {}: take it down first",
-                state.provider
-            );
-        }
         let boot = super::process::boot_id();
         if state.processes.iter().any(|process| process.boot_id != boot) {
             // etcd's data was in memory: nothing of the old cluster is left but its folder.
@@ -132,7 +126,7 @@ impl Local {
 
     /// Gives up recorded ports that a stranger took while their component was down.
     fn renew_taken_ports(&mut self) -> Result<()> {
-        if self.state.processes.iter().any(|process| process.is_alive()) {
+        if self.state.processes.iter().any(Process::is_alive) {
             return Ok(());
         }
         self.state

@@ -13,6 +13,8 @@ mod certs;
 pub mod command;
 mod containerd;
 mod control_plane;
+mod digest;
+mod foreign;
 mod host;
 pub mod images;
 mod kubeconfig;
@@ -86,6 +88,33 @@ impl Cluster {
 pub async fn up(spec: &Spec) -> Result<Cluster> {
     let dir = paths::cluster_dir(&spec.name)?;
     let _lock = state::lock(&dir).await?;
+    let existing = State::load(&dir)?;
+    let provider = foreign::choose(spec, existing.as_ref().map(|state| state.provider)).await;
+    if let Some(existing) = existing.filter(|state| state.provider != provider) {
+        bail!(
+            "cluster {} is of provider {}: take it down first, or use another --name",
+            spec.name,
+            existing.provider
+        );
+    }
+    let attempt = match provider {
+        Provider::Kubeconfig => foreign::adopt(spec).await,
+        Provider::Kind => foreign::kind_up(&spec.name, &dir).await,
+        Provider::Local => return up_local(spec, dir).await,
+    };
+    if attempt.is_err() && State::load(&dir)?.is_none() {
+        // Nothing of a cluster came to be, so nothing is left that would look like one.
+        local::remove_dir(&dir)?;
+    }
+    let state = attempt?;
+    if spec.nodes.is_some_and(|nodes| nodes != Nodes::NONE) {
+        eprintln!("--nodes is left aside: a cluster of provider {provider} has its own");
+    }
+    state.save(&dir)?;
+    Ok(Cluster::from_state(&spec.name, dir, &state))
+}
+
+async fn up_local(spec: &Spec, dir: PathBuf) -> Result<Cluster> {
     let mut local = Local::open(&spec.name, &dir)?;
     if !local.fulfils(spec).await {
         local.up(spec).await?;
@@ -119,10 +148,12 @@ pub async fn down(name: &str) -> Result<bool> {
         local::remove_dir(&dir)?;
         return Ok(false);
     };
-    if state.provider != Provider::Local {
-        bail!("cluster {name} is of provider {}", state.provider);
+    match state.provider {
+        // Not ours: only what is written about it here is removed.
+        Provider::Kubeconfig => {}
+        Provider::Kind => foreign::kind_down(name).await?,
+        Provider::Local => Local::open(name, &dir)?.down().await?,
     }
-    Local::open(name, &dir)?.down().await?;
     local::remove_dir(&dir)?;
     Ok(true)
 }

@@ -154,8 +154,8 @@ mod tests {
         let used = "2: gk-1 inet 10.213.7.1/24 scope global\n9: x inet 10.213.8.1/24\n";
         assert_eq!(free_octet(used, 7), Some(9));
         assert_eq!(free_octet(used, 255), Some(255));
-        let all: String = (0..=255).map(|octet| format!(" 10.213.{octet}.1/24")).collect();
-        assert_eq!(free_octet(&all, 7), None);
+        let all: Vec<String> = (0..=255).map(|octet| format!(" 10.213.{octet}.1/24")).collect();
+        assert_eq!(free_octet(&all.concat(), 7), None);
     }
 
     #[test]

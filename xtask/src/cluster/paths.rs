@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use sha2::{Digest as _, Sha256};
+
+use super::digest::sha256_hex;
 
 /// Longest cluster name; the bridge, the node and socket paths are derived from it and have limits of their own.
 const NAME_MAX: usize = 32;
@@ -62,11 +63,9 @@ pub fn run_dir(dir: &Path) -> PathBuf {
 
 /// Eight hex digits that differ for clusters of the same name in different caches.
 pub fn short_hash(dir: &Path) -> String {
-    Sha256::digest(dir.as_os_str().as_encoded_bytes())
-        .iter()
-        .take(4)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    let mut digest = sha256_hex(dir.as_os_str().as_encoded_bytes());
+    digest.truncate(8);
+    digest
 }
 
 fn check_name(name: &str) -> Result<()> {

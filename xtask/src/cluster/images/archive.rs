@@ -4,7 +4,8 @@ use std::io::Write;
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
+
+use crate::cluster::digest::sha256_hex;
 
 /// Writes the image of one uncompressed `layer` to `output`, to be known as `reference`.
 ///
@@ -61,11 +62,7 @@ fn descriptor(media_type: &str, content: &[u8]) -> Value {
 }
 
 fn digest(content: &[u8]) -> String {
-    let hex: Vec<String> = Sha256::digest(content)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!("sha256:{}", hex.concat())
+    format!("sha256:{}", sha256_hex(content))
 }
 
 /// The name that OCI uses for the architecture of this machine.

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use tokio::process::Command;
 
 use super::spec::Provider;
-use super::{Cluster, containerd, host, paths};
+use super::{Cluster, containerd, foreign, host, paths};
 
 pub use recipe::Recipe;
 
@@ -52,7 +52,7 @@ async fn import_into_kind(name: &str, recipe: &str, reference: &str) -> Result<(
     let file = archive_file(recipe, reference)?;
     let mut command = Command::new("kind");
     command
-        .args(["load", "image-archive", "--name", &format!("gamekeeper-{name}")])
+        .args(["load", "image-archive", "--name", &foreign::kind_name(name)])
         .arg(file.path());
     let output = command.output().await.context("can't run kind")?;
     if !output.status.success() {
