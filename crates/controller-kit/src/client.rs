@@ -16,6 +16,10 @@ const IDLE: Duration = Duration::from_secs(75);
 /// A peer that vanished is noticed after `KEEPALIVE + 3 × KEEPALIVE_INTERVAL` = 25 s, watches included.
 const KEEPALIVE: Duration = Duration::from_secs(10);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+/// Sent data that is not acknowledged for this long means a dead connection: without it, the first write after a
+/// silent network failure keeps its connection in limbo for minutes.
+#[cfg(target_os = "linux")]
+const UNACKNOWLEDGED: Duration = Duration::from_secs(15);
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// Why no client could be made.
@@ -74,6 +78,8 @@ pub fn connect(config: &Config) -> Result<Client, ClientError> {
     tcp.set_keepalive(Some(KEEPALIVE));
     tcp.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
     tcp.set_keepalive_retries(Some(3));
+    #[cfg(target_os = "linux")]
+    tcp.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
     let tls = config.rustls_https_connector_with_connector(tcp)?;
     let http = HyperClient::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())

@@ -58,6 +58,7 @@ pub enum StartError {
 ///    130 (SIGINT) or 143 (SIGTERM) on a second signal.
 pub struct Runtime {
     client: Client,
+    config: kube::Config,
     namespaces: Arc<[String]>,
     resync: Duration,
     supervisor: Supervisor,
@@ -121,6 +122,7 @@ impl Runtime {
         namespaces.dedup();
         Ok(Self {
             client,
+            config: config.clone(),
             namespaces: namespaces.into(),
             resync: args.watch.resync,
             supervisor,
@@ -201,6 +203,13 @@ impl Runtime {
         F: Future<Output = anyhow::Result<()>> + Send + 'static,
     {
         self.supervisor.spawn(Phase::AfterDrain, name.into(), task);
+    }
+
+    /// A client with connections of its own. A watch that was cut must not try again on a connection that idled
+    /// through the same failure.
+    pub(crate) fn separate_client(&self) -> Client {
+        // The same configuration made the shared client; should it fail now, that one will do.
+        client::connect(&self.config).unwrap_or_else(|_| self.client.clone())
     }
 
     pub(crate) fn health(&self) -> &Arc<Health> {

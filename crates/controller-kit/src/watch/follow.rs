@@ -23,14 +23,16 @@ use crate::write::describe;
 
 /// Objects a page of a list holds: bounds the memory of one answer.
 const PAGE: &str = "500";
-/// A page, or the head of a watch's answer, must come within this time.
+/// A page of a list must come within this time.
 const ANSWER: Duration = Duration::from_secs(30);
-/// How long the server keeps a watch open, ±10 %.
-const WATCH_SECONDS: u64 = 60;
+/// The head of a watch's answer must come within this time; the API server sends it at once.
+const HEAD: Duration = Duration::from_secs(10);
+/// How long the server keeps a watch open, ±10 %, unless asked otherwise.
+pub(super) const SESSION: Duration = Duration::from_mins(1);
 /// Silence longer than the server's timeout and this means a dead connection.
 const GRACE: Duration = Duration::from_secs(5);
-/// A watch that ended sooner and brought nothing counts as failed, whatever the reason given.
-const SHORT: Duration = Duration::from_secs(2);
+/// A watch that ended sooner counts as failed, whatever the reason given.
+const SHORT: Duration = Duration::from_millis(500);
 /// Starts refused by the server in a row until the list is taken again.
 const REFUSALS: u32 = 3;
 /// A full list about this often, against whatever a watch may have missed.
@@ -44,10 +46,11 @@ pub(super) struct Scope {
 }
 
 /// What a follower asks for.
-#[derive(Clone, Default)]
-pub(super) struct Selectors {
+#[derive(Clone)]
+pub(super) struct Wanted {
     pub(super) labels: Option<String>,
     pub(super) fields: Option<String>,
+    pub(super) session: Duration,
 }
 
 /// Keeps the store true to one namespace, or to the cluster.
@@ -55,7 +58,7 @@ pub(super) struct Follower<T> {
     client: Client,
     sink: Arc<Sink<T>>,
     scope: Scope,
-    selectors: Selectors,
+    wanted: Wanted,
     /// The version to go on from; `None` asks for a list.
     version: Option<String>,
     relist_reason: &'static str,
@@ -80,12 +83,12 @@ enum Ended {
 }
 
 impl<T: Watched> Follower<T> {
-    pub(super) fn new(client: Client, sink: Arc<Sink<T>>, scope: Scope, selectors: Selectors) -> Self {
+    pub(super) fn new(client: Client, sink: Arc<Sink<T>>, scope: Scope, wanted: Wanted) -> Self {
         Self {
             client,
             sink,
             scope,
-            selectors,
+            wanted,
             version: None,
             relist_reason: "start",
             relist_at: Instant::now(),
@@ -217,7 +220,8 @@ impl<T: Watched> Follower<T> {
 
     /// Follows the changes after `version` until the watch ends.
     async fn watch(&mut self, version: &str) -> Ended {
-        let seconds = rand::random_range(WATCH_SECONDS * 9 / 10..=WATCH_SECONDS * 11 / 10);
+        let session = self.wanted.session.as_secs();
+        let seconds = rand::random_range(session * 9 / 10..=session * 11 / 10);
         let uri = self.uri(&[
             ("watch", "true"),
             ("allowWatchBookmarks", "true"),
@@ -231,9 +235,9 @@ impl<T: Watched> Follower<T> {
             Ok(request) => request,
             Err(error) => return Ended::Refused(error.to_string()),
         };
-        let opened = match timeout(ANSWER, self.client.request_stream(request)).await {
+        let opened = match timeout(HEAD, self.client.request_stream(request)).await {
             Ok(result) => result.map_err(Ended::from),
-            Err(_) => Err(Ended::Cut(format!("no watch within {ANSWER:?}"))),
+            Err(_) => Err(Ended::Cut(format!("no watch within {HEAD:?}"))),
         };
         count::<T, _>("watch", &opened);
         let mut lines = match opened {
@@ -338,8 +342,8 @@ impl<T: Watched> Follower<T> {
     fn uri(&self, query: &[(&str, &str)]) -> String {
         let mut uri = T::RESOURCE.path(&self.scope.namespace, None, None);
         let selectors = [
-            ("labelSelector", &self.selectors.labels),
-            ("fieldSelector", &self.selectors.fields),
+            ("labelSelector", &self.wanted.labels),
+            ("fieldSelector", &self.wanted.fields),
         ];
         let selectors = selectors
             .iter()

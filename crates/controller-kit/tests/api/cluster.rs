@@ -129,7 +129,7 @@ impl Scene {
 
     /// A runtime on the scene's API server, in `namespaces`.
     pub async fn runtime(&self, namespaces: &[String]) -> Runtime {
-        runtime(&self.config, namespaces).await
+        runtime(&self.config, namespaces, Duration::ZERO).await
     }
 }
 
@@ -143,7 +143,7 @@ pub fn map_body(name: &str, data: Value) -> Value {
 }
 
 /// A runtime on the API server of `config`.
-pub async fn runtime(config: &Config, namespaces: &[String]) -> Runtime {
+pub async fn runtime(config: &Config, namespaces: &[String], resync: Duration) -> Runtime {
     let args = CommonArgs {
         admin: AdminArgs {
             admin_address: ([127, 0, 0, 1], 0).into(),
@@ -154,7 +154,7 @@ pub async fn runtime(config: &Config, namespaces: &[String]) -> Runtime {
         },
         watch: WatchArgs {
             namespaces: namespaces.to_vec(),
-            resync: Duration::ZERO,
+            resync,
         },
         ..CommonArgs::default()
     };

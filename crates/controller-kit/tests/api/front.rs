@@ -19,6 +19,7 @@ use tokio::sync::watch;
 pub struct Relay {
     pub address: SocketAddr,
     epoch: watch::Sender<u32>,
+    stalls: watch::Sender<u32>,
     refusing: Arc<AtomicBool>,
 }
 
@@ -29,22 +30,29 @@ impl Relay {
         let relay = Self {
             address,
             epoch: watch::Sender::new(0),
+            stalls: watch::Sender::new(0),
             refusing: Arc::default(),
         };
         let uri = upstream.cluster_url.clone();
         let target = format!("{}:{}", uri.host().unwrap(), uri.port_u16().unwrap_or(443));
-        let (epoch, refusing) = (relay.epoch.clone(), Arc::clone(&relay.refusing));
+        let (epoch, stalls, refusing) = (
+            relay.epoch.clone(),
+            relay.stalls.clone(),
+            Arc::clone(&relay.refusing),
+        );
         tokio::spawn(async move {
             while let Ok((mut inbound, _)) = listener.accept().await {
                 if refusing.load(Ordering::SeqCst) {
                     continue;
                 }
-                let (target, mut epoch) = (target.clone(), epoch.subscribe());
+                let (target, mut epoch, mut stalls) = (target.clone(), epoch.subscribe(), stalls.subscribe());
                 tokio::spawn(async move {
                     let mut outbound = TcpStream::connect(target).await.unwrap();
                     tokio::select! {
                         _ = tokio::io::copy_bidirectional(&mut inbound, &mut outbound) => {}
                         _ = epoch.changed() => {}
+                        // Both ends stay open, and silent.
+                        _ = stalls.changed() => std::future::pending().await,
                     }
                 });
             }
@@ -64,6 +72,11 @@ impl Relay {
     pub fn cut(&self) {
         self.refusing.store(true, Ordering::SeqCst);
         self.epoch.send_modify(|epoch| *epoch += 1);
+    }
+
+    /// Lets nothing more through the connections that are open now, without closing them.
+    pub fn stall(&self) {
+        self.stalls.send_modify(|stalls| *stalls += 1);
     }
 
     pub fn mend(&self) {
@@ -95,6 +108,7 @@ struct Shared {
     mode: Mutex<Mode>,
     injections: Mutex<VecDeque<Inject>>,
     requests: AtomicUsize,
+    watches: AtomicUsize,
     epoch: watch::Sender<u32>,
 }
 
@@ -114,6 +128,7 @@ impl Front {
             mode: Mutex::new(Mode::Pass),
             injections: Mutex::default(),
             requests: AtomicUsize::new(0),
+            watches: AtomicUsize::new(0),
             epoch: watch::Sender::new(0),
         });
         let router = axum::Router::new()
@@ -133,6 +148,11 @@ impl Front {
     /// Requests that arrived so far, the keep-warm ones left out.
     pub fn requests(&self) -> usize {
         self.shared.requests.load(Ordering::SeqCst)
+    }
+
+    /// Watches among them.
+    pub fn watches(&self) -> usize {
+        self.shared.watches.load(Ordering::SeqCst)
     }
 
     /// Does this to the next watch, and cuts those that run so that there is one.
@@ -156,6 +176,9 @@ async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response
     let uri = request.uri().to_string();
     if uri != "/version" {
         shared.requests.fetch_add(1, Ordering::SeqCst);
+    }
+    if uri.contains("watch=true") {
+        shared.watches.fetch_add(1, Ordering::SeqCst);
     }
     let mode = shared.mode.lock().unwrap().clone();
     match mode {

@@ -1,5 +1,7 @@
 //! Watches under faults: cut connections, expired versions, a history that went back.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::cluster::{Scene, eventually, scene};
@@ -165,10 +167,58 @@ async fn an_api_server_that_is_away_is_not_hammered() {
         front.mode(crate::front::Mode::Answer(503, "{}".into()));
         front.cut();
         let before = front.requests();
-        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
         let tries = front.requests() - before;
         // Nominal starts are 0.1 + 0.2 + 0.4 + 0.8 s apart, at least half of that with jitter.
         assert!((2..=7).contains(&tries), "{tries} tries in two seconds");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_connection_that_died_silently_is_replaced() {
+    scene(1, |scene| async move {
+        let relay = Relay::start(&scene.config).await;
+        let config = relay.config(&scene.config);
+        let watching =
+            Watching::start_with(&config, &scene.namespaces, Duration::from_secs(2), Duration::ZERO).await;
+        watching.wait_primed().await;
+        scene
+            .create_map(scene.namespace(), "before", json!({ "count": "1" }))
+            .await;
+        watching.expect(&["new before=1"]).await;
+        relay.stall();
+        scene
+            .create_map(scene.namespace(), "after", json!({ "count": "2" }))
+            .await;
+        // The server's 2 s, the grace of 5 s, the backoff.
+        watching.expect(&["new after=2"]).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_watch_the_server_ends_goes_on_without_a_list_and_without_a_gap() {
+    scene(1, |scene| async move {
+        let front = Front::start(scene.client.clone()).await;
+        let session = Duration::from_secs(2);
+        let watching = Watching::start_with(&front.config, &scene.namespaces, session, Duration::ZERO).await;
+        watching.wait_primed().await;
+        let mut expected = Vec::new();
+        let mut number = 0;
+        while front.watches() < 4 {
+            let name = format!("m-{number}");
+            scene
+                .create_map(scene.namespace(), &name, json!({ "count": "1" }))
+                .await;
+            expected.push(format!("new {name}=1"));
+            number += 1;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        watching
+            .expect(&expected.iter().map(String::as_str).collect::<Vec<_>>())
+            .await;
+        assert_eq!(front.requests() - front.watches(), 1, "listed again");
     })
     .await;
 }

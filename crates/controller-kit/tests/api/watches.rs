@@ -1,6 +1,7 @@
 //! Watches without faults: priming, following, namespaces, malformed objects.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use api_types::views::Meta;
 use controller_kit::key::ObjectKey;
@@ -55,7 +56,16 @@ pub struct Watching {
 
 impl Watching {
     pub async fn start(config: &Config, namespaces: &[String]) -> Self {
-        let runtime = crate::cluster::runtime(config, namespaces).await;
+        Self::start_with(config, namespaces, Duration::from_mins(1), Duration::ZERO).await
+    }
+
+    pub async fn start_with(
+        config: &Config,
+        namespaces: &[String],
+        session: Duration,
+        resync: Duration,
+    ) -> Self {
+        let runtime = crate::cluster::runtime(config, namespaces, resync).await;
         let (told, malformed) = (
             Arc::<Mutex<Vec<String>>>::default(),
             Arc::<Mutex<Vec<String>>>::default(),
@@ -63,6 +73,7 @@ impl Watching {
         let (lines, bad) = (Arc::clone(&told), Arc::clone(&malformed));
         let store = Watch::<Tally>::new()
             .labels("kit-test=yes")
+            .session(session)
             .index("group", |tally| tally.data.group.clone())
             .on_change(move |change| lines.lock().unwrap().push(line(&change)))
             .on_malformed(move |key, _| bad.lock().unwrap().push(key.name.to_string()))
@@ -77,10 +88,14 @@ impl Watching {
 
     pub async fn primed(config: &Config, namespaces: &[String]) -> Self {
         let watching = Self::start(config, namespaces).await;
-        tokio::time::timeout(std::time::Duration::from_secs(20), watching.runtime.primed())
+        watching.wait_primed().await;
+        watching
+    }
+
+    pub async fn wait_primed(&self) {
+        tokio::time::timeout(Duration::from_secs(20), self.runtime.primed())
             .await
             .unwrap();
-        watching
     }
 
     /// What was told so far, and forgets it.
@@ -203,6 +218,32 @@ async fn named_namespaces_are_watched_one_by_one_with_rights_in_them_only() {
 }
 
 #[tokio::test]
+async fn a_resync_looks_at_every_object_again() {
+    scene(1, |scene| async move {
+        for name in ["a", "b", "c"] {
+            scene
+                .create_map(scene.namespace(), name, json!({ "count": "1" }))
+                .await;
+        }
+        let (session, resync) = (Duration::from_mins(1), Duration::from_secs(1));
+        let watching = Watching::start_with(&scene.config, &scene.namespaces, session, resync).await;
+        watching.wait_primed().await;
+        watching.take();
+        for _ in 0..2 {
+            let mut seen = Vec::new();
+            eventually("every object to be seen again", || {
+                seen.extend(watching.take());
+                ["new a=1", "new b=1", "new c=1"]
+                    .iter()
+                    .all(|line| seen.iter().any(|s| s == line))
+            })
+            .await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_malformed_object_stops_nothing_and_keeps_its_last_good_version() {
     scene(1, |scene| async move {
         let namespace = scene.namespace();
@@ -263,7 +304,7 @@ async fn work_begins_when_every_watch_is_primed_and_readiness_says_which_is_not(
             if answer.contains("503 Service Unavailable:") || answer.contains(": 503") {
                 break;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
         assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
         assert!(
