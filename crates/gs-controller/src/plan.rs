@@ -48,7 +48,7 @@ pub(crate) struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            scheduling: Duration::from_secs(1),
+            scheduling: Duration::from_secs(3),
             status: Patience::default(),
         }
     }

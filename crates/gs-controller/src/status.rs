@@ -30,7 +30,7 @@ pub(crate) struct Patience {
 impl Default for Patience {
     fn default() -> Self {
         Self {
-            birth: Duration::from_millis(150),
+            birth: Duration::from_secs(1),
             details: Duration::from_secs(3),
         }
     }

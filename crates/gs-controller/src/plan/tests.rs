@@ -143,8 +143,8 @@ fn a_set_that_is_not_cached_yet_is_waited_for() {
 fn an_unscheduled_pod_is_given_a_moment_to_be_scheduled() {
     let mut unscheduled = case(pod().unscheduled(), None);
     unscheduled.pod_age = Duration::from_millis(400);
-    assert_eq!(unscheduled.plan(), Plan::Wait(Duration::from_millis(600)));
-    unscheduled.pod_age = Duration::from_secs(1);
+    assert_eq!(unscheduled.plan(), Plan::Wait(Duration::from_millis(2600)));
+    unscheduled.pod_age = Duration::from_secs(3);
     assert_eq!(
         unscheduled.creation().body["metadata"]["labels"].get("game.kruise.io/node-name"),
         None
@@ -233,12 +233,12 @@ fn a_terminating_game_server_is_left_alone() {
 #[test]
 fn the_first_status_waits_a_moment_for_ready() {
     let born = case(pod(), game_server());
-    assert_eq!(born.status(), StatusStep::Later(Duration::from_millis(150)));
+    assert_eq!(born.status(), StatusStep::Later(Duration::from_secs(1)));
     assert_eq!(
-        born.clone().waiting(Duration::from_millis(50)).status(),
-        StatusStep::Later(Duration::from_millis(100))
+        born.clone().waiting(Duration::from_millis(400)).status(),
+        StatusStep::Later(Duration::from_millis(600))
     );
-    assert!(!born.waiting(Duration::from_millis(150)).written().is_ready());
+    assert!(!born.waiting(Duration::from_secs(1)).written().is_ready());
     assert!(case(pod().ready(), game_server()).written().is_ready());
 }
 
