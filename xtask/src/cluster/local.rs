@@ -63,7 +63,7 @@ impl Local {
             bail!("provider local needs Linux: use --provider kind or kubeconfig");
         }
         self.remove_strays().await?;
-        self.renew_taken_ports()?;
+        self.renew_taken_ports().await?;
         self.state = self.state.fulfilling(spec);
         self.save()?;
         let client = control_plane::ensure_running(self).await?;
@@ -125,13 +125,39 @@ impl Local {
     }
 
     /// Gives up recorded ports that a stranger took while their component was down.
-    fn renew_taken_ports(&mut self) -> Result<()> {
-        if self.state.processes.iter().any(Process::is_alive) {
+    async fn renew_taken_ports(&mut self) -> Result<()> {
+        let alive: Vec<&Process> = self
+            .state
+            .processes
+            .iter()
+            .filter(|process| process.is_alive())
+            .collect();
+        // A purpose begins with the name of the component whose port it is.
+        let is_in_use = |purpose: &str| {
+            alive
+                .iter()
+                .any(|process| purpose.starts_with(&process.launch.name))
+        };
+        let is_taken = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port)).is_err();
+        let taken: Vec<String> = self
+            .state
+            .ports
+            .iter()
+            .filter(|(purpose, port)| !is_in_use(purpose) && is_taken(**port))
+            .map(|(purpose, _)| purpose.clone())
+            .collect();
+        if taken.is_empty() {
             return Ok(());
         }
-        self.state
-            .ports
-            .retain(|_, port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok());
+        eprintln!(
+            "another program has taken the port of {}: choosing a new one",
+            taken.join(", ")
+        );
+        // The others learn of the new port at their start only.
+        for process in self.state.processes.iter().rev() {
+            process.stop(STOP_GRACE).await?;
+        }
+        self.state.ports.retain(|purpose, _| !taken.contains(purpose));
         self.save()
     }
 
