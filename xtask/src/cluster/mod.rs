@@ -33,6 +33,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 
 pub use host::kubelet_unavailable;
+pub(crate) use process::MARK as PROCESS_MARK;
 pub use spec::{Nodes, Provider, Spec};
 pub use status::{ComponentStatus, Status, status};
 

@@ -15,7 +15,7 @@ use serde::Deserialize as _;
 use serde_json::json;
 
 use crate::cluster::{self, Cluster, Nodes};
-use crate::fleet::{ControllerProcess, Fleet, FleetOptions, Profile, client_for};
+use crate::fleet::{Fleet, FleetOptions, Profile, client_for};
 use latency::{FileProbe, Spread, measure};
 use show::{Kubectl, heading, say};
 
@@ -63,6 +63,10 @@ pub async fn run(options: Options) -> Result<()> {
         (false, None) => false,
     };
     heading("1/7  A Kubernetes cluster");
+    // The story starts from nothing; an earlier demo's cluster ends, and with it the controllers it left running.
+    if cluster::down(CLUSTER).await? {
+        say("Ended the cluster of an earlier demo.");
+    }
     let spec = if simulated {
         cluster::Spec::new(
             CLUSTER,
@@ -93,9 +97,10 @@ pub async fn run(options: Options) -> Result<()> {
     heading("2/7  Gamekeeper: CRDs, and three controllers with their own ServiceAccounts");
     let fleet_options = FleetOptions {
         profile: options.profile,
+        cluster_dir: Some(running.dir.clone()),
         ..Default::default()
     };
-    let mut fleet = Fleet::start(&root, &running.kubeconfig, &fleet_options).await?;
+    let fleet = Fleet::start(&root, &running.kubeconfig, &fleet_options).await?;
     for process in &fleet.processes {
         let pid = process.pid().unwrap_or_default();
         say(&format!(
@@ -125,7 +130,7 @@ pub async fn run(options: Options) -> Result<()> {
     kubectl.show(&["describe", "gss", "minecraft"]).await?;
 
     heading("7/7  Yours to look around");
-    finish(options.stop, fleet_end(&mut fleet), fleet, &running, begun).await
+    finish(options.stop, fleet, &running, begun).await
 }
 
 /// Imports the tool's images under the names of the demo and under every image name in the manifests of `directory`, so that
@@ -276,18 +281,7 @@ async fn wait_claim(client: &Client, name: &str) -> Result<()> {
     bail!("{name} got no deletion claim within 30 s");
 }
 
-/// How the demo's processes can be ended later, by process id.
-fn fleet_end(fleet: &mut Fleet) -> String {
-    let pids: Vec<String> = fleet
-        .processes
-        .iter()
-        .filter_map(ControllerProcess::pid)
-        .map(|pid| pid.to_string())
-        .collect();
-    format!("kill {}", pids.join(" "))
-}
-
-async fn finish(stop: bool, end: String, fleet: Fleet, running: &Cluster, begun: Instant) -> Result<()> {
+async fn finish(stop: bool, fleet: Fleet, running: &Cluster, begun: Instant) -> Result<()> {
     if stop {
         fleet.stop().await?;
         cluster::down(CLUSTER).await?;
@@ -314,6 +308,6 @@ async fn finish(stop: bool, end: String, fleet: Fleet, running: &Cluster, begun:
     println!("  kubectl get pods --show-labels");
     println!("  kubectl explain gss.spec.scaleStrategy");
     println!("Clean up:");
-    println!("  {end} ; cargo xtask cluster down --name {CLUSTER}");
+    println!("  cargo xtask cluster down --name {CLUSTER}     # ends the controllers too");
     Ok(())
 }

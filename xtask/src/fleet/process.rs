@@ -57,6 +57,8 @@ pub struct FleetOptions {
     pub gss_args: Vec<String>,
     /// Extra flags of every controller.
     pub common_args: Vec<String>,
+    /// Folder of the cluster whose end is also the controllers' end.
+    pub cluster_dir: Option<PathBuf>,
 }
 
 impl FleetOptions {
@@ -80,6 +82,7 @@ impl Default for FleetOptions {
             gss_replicas: 1,
             gss_args: Vec::new(),
             common_args: Vec::new(),
+            cluster_dir: None,
         }
     }
 }
@@ -101,6 +104,7 @@ struct Launch {
     kubeconfig: PathBuf,
     log: PathBuf,
     extra: Vec<String>,
+    cluster_dir: Option<PathBuf>,
 }
 
 /// The running controllers. Dropping it kills what is left of them.
@@ -174,6 +178,7 @@ impl Fleet {
                     kubeconfig: account.clone(),
                     log: directory.join(format!("{}-{replica}.log", controller.name())),
                     extra,
+                    cluster_dir: options.cluster_dir.clone(),
                 };
                 fleet
                     .processes
@@ -337,7 +342,11 @@ impl ControllerProcess {
 impl Launch {
     fn spawn(&self, admin_port: u16) -> Result<Child> {
         let log = File::options().create(true).append(true).open(&self.log)?;
-        Command::new(&self.binary)
+        let mut command = Command::new(&self.binary);
+        if let Some(directory) = &self.cluster_dir {
+            command.env(crate::cluster::PROCESS_MARK, directory);
+        }
+        command
             .arg("--kubeconfig")
             .arg(&self.kubeconfig)
             .args(["--admin-address", &format!("127.0.0.1:{admin_port}")])

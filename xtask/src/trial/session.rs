@@ -46,6 +46,7 @@ impl Session {
     /// When either can't be started; a cluster that this call started is stopped again.
     pub async fn start(name: &str, options: &SessionOptions, fleet: &FleetOptions) -> Result<Self> {
         let root = crate::cluster::paths::repo_root();
+        let mut fleet = fleet.clone();
         let (kubeconfig, own_cluster) = if let Some(path) = &options.kubeconfig {
             (path.clone(), None)
         } else {
@@ -57,11 +58,12 @@ impl Session {
                 },
             );
             let running = cluster::up(&spec).await?;
+            fleet.cluster_dir = Some(running.dir);
             (running.kubeconfig, (!options.keep).then(|| name.to_owned()))
         };
         let started = async {
             let client = client_for(&kubeconfig).await?;
-            let fleet = Fleet::start(&root, &kubeconfig, fleet).await?;
+            let fleet = Fleet::start(&root, &kubeconfig, &fleet).await?;
             anyhow::Ok((client, fleet))
         };
         match started.await {
