@@ -169,11 +169,6 @@ impl Source {
         let fresh = path.with_extension("new");
         let log_path = path.with_extension("build.log");
         let log = std::fs::File::create(&log_path)?;
-        eprintln!(
-            "building {} {} from source (once; minutes on two cores)",
-            self.binary.name(),
-            self.version
-        );
         let mut build = Command::new("go");
         build
             .current_dir(&self.dir)
@@ -192,6 +187,11 @@ impl Source {
             .stderr(log)
             .kill_on_drop(true);
         let mut child = build.spawn().map_err(|error| go_missing(&error, self.binary))?;
+        eprintln!(
+            "building {} {} from source (once; minutes on two cores)",
+            self.binary.name(),
+            self.version
+        );
         let started = Instant::now();
         let status = loop {
             match tokio::time::timeout(PROGRESS_EVERY, child.wait()).await {

@@ -15,6 +15,9 @@ use serde::{Deserialize, Serialize};
 /// Environment variable that marks every process of a cluster (and what those start) with the cluster's folder.
 pub(crate) const MARK: &str = "GAMEKEEPER_CLUSTER_DIR";
 
+/// A log longer than this, bytes, is set aside at the next start.
+const LOG_MAX: u64 = 16 << 20;
+
 /// How a process is started; kept so that a dead one can be started again exactly the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Launch {
@@ -51,6 +54,7 @@ impl Launch {
     /// # Errors
     /// When the program or its log can't be opened.
     pub(crate) fn start(self, mark: &Path) -> Result<Process> {
+        self.set_aside_long_log();
         let log = File::options().create(true).append(true).open(&self.log);
         let log = log.with_context(|| format!("can't write {}", self.log.display()))?;
         // setsid(1) replaces itself by the program without forking (it is no group leader here), so the pid stays.
@@ -83,6 +87,16 @@ impl Launch {
             start_ticks,
             boot_id: boot_id(),
         })
+    }
+}
+
+impl Launch {
+    /// Keeps one earlier log beside the current one; a benchmark can make an API server write 100 MB.
+    fn set_aside_long_log(&self) {
+        if std::fs::metadata(&self.log).is_ok_and(|log| log.len() > LOG_MAX) {
+            // Should it fail, the log only gets longer.
+            let _ = std::fs::rename(&self.log, self.log.with_extension("log.old"));
+        }
     }
 }
 
