@@ -54,47 +54,12 @@ const READY: Duration = Duration::from_secs(180);
 pub async fn run(options: Options) -> Result<()> {
     let root = crate::cluster::paths::repo_root();
     let begun = Instant::now();
-    let simulated = match (options.simulated, cluster::kubelet_unavailable()) {
-        (true, _) => true,
-        (false, Some(reason)) => {
-            say(&format!("No real kubelet here ({reason}); nodes are simulated."));
-            true
-        }
-        (false, None) => false,
-    };
-    heading("1/7  A Kubernetes cluster");
-    // The story starts from nothing; an earlier demo's cluster ends, and with it the controllers it left running.
-    if cluster::down(CLUSTER).await? {
-        say("Ended the cluster of an earlier demo.");
-    }
-    let spec = if simulated {
-        cluster::Spec::new(
-            CLUSTER,
-            Nodes {
-                kwok: 3,
-                kubelet: false,
-            },
-        )
-    } else {
-        cluster::Spec::new(
-            CLUSTER,
-            Nodes {
-                kwok: 0,
-                kubelet: true,
-            },
-        )
-    };
-    let running = cluster::up(&spec).await?;
+    let (running, simulated) = cluster_for(&options, &root).await?;
     let kubectl = Kubectl::new(&running);
-    kubectl.show(&["get", "nodes"]).await?;
-    let manifest =
-        std::fs::read_to_string(root.join(MANIFEST)).with_context(|| format!("can't read {MANIFEST}"))?;
-    if !simulated {
-        say("Test images, made here, imported under the names the manifests use.");
-        import_images(&running, &root.join("e2e/manifests")).await?;
-    }
 
     heading("2/7  Gamekeeper: CRDs, and three controllers with their own ServiceAccounts");
+    let manifest =
+        std::fs::read_to_string(root.join(MANIFEST)).with_context(|| format!("can't read {MANIFEST}"))?;
     let fleet_options = FleetOptions {
         profile: options.profile,
         cluster_dir: Some(running.dir.clone()),
@@ -131,6 +96,42 @@ pub async fn run(options: Options) -> Result<()> {
 
     heading("7/7  Yours to look around");
     finish(options.stop, fleet, &running, begun).await
+}
+
+/// Brings the demo's cluster up, with test images where its node is real. Gives it, and whether its nodes are simulated.
+async fn cluster_for(options: &Options, root: &Path) -> Result<(Cluster, bool)> {
+    let simulated = match (options.simulated, cluster::kubelet_unavailable()) {
+        (true, _) => true,
+        (false, Some(reason)) => {
+            say(&format!("No real kubelet here ({reason}); nodes are simulated."));
+            true
+        }
+        (false, None) => false,
+    };
+    heading("1/7  A Kubernetes cluster");
+    // The story starts from nothing; an earlier demo's cluster ends, and with it the controllers it left running.
+    if cluster::down(CLUSTER).await? {
+        say("Ended the cluster of an earlier demo.");
+    }
+    let nodes = if simulated {
+        Nodes {
+            kwok: 3,
+            kubelet: false,
+        }
+    } else {
+        Nodes {
+            kwok: 0,
+            kubelet: true,
+        }
+    };
+    let running = cluster::up(&cluster::Spec::new(CLUSTER, nodes)).await?;
+    let kubectl = Kubectl::new(&running);
+    kubectl.show(&["get", "nodes"]).await?;
+    if !simulated {
+        say("Test images, made here, imported under the names the manifests use.");
+        import_images(&running, &root.join("e2e/manifests")).await?;
+    }
+    Ok((running, simulated))
 }
 
 /// Imports the tool's images under the names of the demo and under every image name in the manifests of `directory`, so that
