@@ -19,7 +19,9 @@ pub(super) fn write(output: impl Write, reference: &str, layer: &[u8], config: &
         "os": "linux",
         "config": config,
         "rootfs": {"type": "layers", "diff_ids": [digest(layer)]},
-        "history": [{"created_by": "cargo xtask"}],
+        // The same recipe under two names is two images, as two versions of a game are. The kubelet reports the image that
+        // runs by its digest, and would name either.
+        "history": [{"created_by": "cargo xtask", "comment": reference}],
     }))?;
     let manifest = serde_json::to_vec(&json!({
         "schemaVersion": 2,
@@ -81,16 +83,10 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn every_descriptor_leads_to_a_blob_of_that_digest_and_size() {
+    /// Files of the archive of one image under this name, by path.
+    fn files_of(reference: &str) -> BTreeMap<String, Vec<u8>> {
         let mut bytes = Vec::new();
-        write(
-            &mut bytes,
-            "registry.example/game:1",
-            b"layer",
-            &json!({"Entrypoint": ["/x"]}),
-        )
-        .unwrap();
+        write(&mut bytes, reference, b"layer", &json!({"Entrypoint": ["/x"]})).unwrap();
         let mut files = BTreeMap::new();
         for entry in tar::Archive::new(bytes.as_slice()).entries().unwrap() {
             let mut entry = entry.unwrap();
@@ -98,6 +94,28 @@ mod tests {
             entry.read_to_end(&mut content).unwrap();
             files.insert(entry.path().unwrap().display().to_string(), content);
         }
+        files
+    }
+
+    #[test]
+    fn two_names_are_two_images() {
+        let manifest = |reference: &str| -> Value {
+            let index: Value = serde_json::from_slice(&files_of(reference)["index.json"]).unwrap();
+            index["manifests"][0]["digest"].clone()
+        };
+        assert_eq!(
+            manifest("registry.example/game:1"),
+            manifest("registry.example/game:1")
+        );
+        assert_ne!(
+            manifest("registry.example/game:1"),
+            manifest("registry.example/game:2")
+        );
+    }
+
+    #[test]
+    fn every_descriptor_leads_to_a_blob_of_that_digest_and_size() {
+        let files = files_of("registry.example/game:1");
         let follow = |descriptor: &Value| {
             let name = descriptor["digest"].as_str().unwrap().replace(':', "/");
             let blob = &files[&format!("blobs/{name}")];
