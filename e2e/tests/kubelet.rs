@@ -30,6 +30,7 @@ fn informed(grace_seconds: u64) -> Value {
         "name": "game",
         "image": "gamekeeper.local/demo/game:1",
         "imagePullPolicy": "Never",
+        "command": ["sh", "-c", "trap '' TERM; while :; do sleep 1; done"],
         "volumeMounts": [{"name": "podinfo", "mountPath": "/etc/podinfo"}],
     });
     let spec = json!({
