@@ -1,6 +1,6 @@
 //! One game server: is there a difference (in the watch callbacks), and writing it (in the queue's workers).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use api_types::views::GameServerView;
 use controller_kit::{
@@ -11,6 +11,7 @@ use controller_kit::{
     write::{WriteError, Writer},
 };
 use jiff::Timestamp;
+use leader_election::shards::shard_of;
 
 use crate::{
     apply::apply,
@@ -22,6 +23,13 @@ use crate::{
     ownership::Ownership,
     plan::{self, PodPatch, plan},
 };
+
+/// The longest pause after a timeout or a cut connection, spread by key over 0.75 to 1.25 s. The queue's own backoff would grow
+/// to 30 s while the API server is down, and the first opsStates after its return would be as late. What that limits is
+/// limited here by the concurrency: no more requests wait for a struggling server than when it is well.
+fn retry_cap(key: &ObjectKey) -> Duration {
+    Duration::from_millis(750 + u64::from(shard_of(&key.namespace, &key.name, 500)))
+}
 
 /// Everything one sync needs.
 pub(crate) struct Syncer {
@@ -106,6 +114,10 @@ impl Syncer {
                 Err(error)
             }
             Err(WriteError::Invalid(reason)) => self.sync_reduced(key, &snapshot, &patch, reason).await,
+            Err(error @ WriteError::Unknown(_)) => {
+                self.queue.add_after(key.clone(), retry_cap(key));
+                Err(error)
+            }
             Err(error) => Err(error),
         }
     }
