@@ -1,6 +1,7 @@
 //! The functions behind `cargo xtask`, for its own commands and for end-to-end tests.
 
 pub mod bench;
+mod cargo;
 pub mod cluster;
 pub mod demo;
 pub mod fleet;

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that CI checks, cheapest first, with one count of tests at the end.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -225,7 +225,7 @@ async fn deny(root: &Path) -> Result<()> {
     let binary = tools.join("bin/cargo-deny");
     if !binary.exists() {
         println!("building cargo-deny {CARGO_DENY} once, into {}", tools.display());
-        let status = Command::new(cargo_binary())
+        let status = crate::cargo::command(root)
             .args([
                 "install",
                 "cargo-deny",
@@ -256,16 +256,8 @@ async fn deny(root: &Path) -> Result<()> {
     Ok(())
 }
 
-fn cargo_binary() -> PathBuf {
-    std::env::var_os("CARGO").map_or_else(|| "cargo".into(), PathBuf::from)
-}
-
 async fn cargo(root: &Path, arguments: &[&str]) -> Result<()> {
-    let status = Command::new(cargo_binary())
-        .current_dir(root)
-        .args(arguments)
-        .status()
-        .await?;
+    let status = crate::cargo::command(root).args(arguments).status().await?;
     if !status.success() {
         bail!("cargo {} failed", arguments.join(" "));
     }
@@ -282,9 +274,8 @@ struct Count {
 
 impl Count {
     async fn tests(&mut self, root: &Path, arguments: &[&str], environment: &[(&str, &Path)]) -> Result<()> {
-        let mut command = Command::new(cargo_binary());
+        let mut command = crate::cargo::command(root);
         command
-            .current_dir(root)
             .args(["test", "--no-fail-fast"])
             .args(arguments)
             .envs(environment.iter().copied())

@@ -122,12 +122,8 @@ pub struct Fleet {
 /// # Errors
 /// When cargo fails.
 pub async fn build_controllers(root: &Path, profile: Profile) -> Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command
-        .current_dir(root)
-        .arg("build")
-        .args(["--bins", "--message-format", "short"]);
+    let mut command = crate::cargo::command(root);
+    command.arg("build").args(["--bins", "--message-format", "short"]);
     for controller in Controller::ALL {
         command.args(["--package", controller.name()]);
     }
