@@ -18,7 +18,10 @@ const FILE: Duration = Duration::from_secs(100);
 /// Seconds a server of these tests gets to end.
 const GRACE: u64 = 8;
 
-/// A set whose container ignores SIGTERM and has its labels and annotations in files.
+/// What its container runs: it ignores SIGTERM, and ends when told to.
+const GAME: &str = "trap '' TERM; until [ -e /tmp/end ]; do sleep 0.2; done";
+
+/// A set whose container runs [`GAME`] and has its labels and annotations in files.
 fn informed(grace_seconds: u64) -> Value {
     let file = |path: &str, field: &str| json!({"path": path, "fieldRef": {"fieldPath": field}});
     let items = [
@@ -30,7 +33,7 @@ fn informed(grace_seconds: u64) -> Value {
         "name": "game",
         "image": "gamekeeper.local/demo/game:1",
         "imagePullPolicy": "Never",
-        "command": ["sh", "-c", "trap '' TERM; while :; do sleep 1; done"],
+        "command": ["sh", "-c", GAME],
         "volumeMounts": [{"name": "podinfo", "mountPath": "/etc/podinfo"}],
     });
     let spec = json!({
@@ -124,8 +127,9 @@ async fn a_server_that_is_going_reads_deleting_while_it_ends() -> Result<()> {
         world
             .file_says("a-0", "/etc/podinfo/state", "Deleting", FILE)
             .await?;
-        let impatient = DeleteParams::default().grace_period(1);
-        world.pods().delete("a-0", &impatient).await?;
+        world
+            .shell("a-0", "touch /tmp/end", Duration::from_secs(20))
+            .await?;
         world.at_rest("a", &[]).await
     })
     .await
