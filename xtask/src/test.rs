@@ -202,12 +202,15 @@ async fn kubelet(root: &Path, count: &mut Count) -> Result<()> {
 /// Runs `e2e/tests/NAME.rs` beside the controllers; those must also end cleanly on SIGTERM.
 async fn end_to_end(root: &Path, count: &mut Count, kubeconfig: &Path, name: &str) -> Result<()> {
     // Leases as shipped: nobody is killed here, and on a machine busy with compiling a short one is lost for want of a second.
-    let fleet = Fleet::start(root, kubeconfig, &FleetOptions::default()).await?;
+    let mut fleet = Fleet::start(root, kubeconfig, &FleetOptions::default()).await?;
     println!("controllers' logs: {}", fleet.directory.display());
     // These tests wait much more than they compute.
     let arguments = ["--workspace", "--test", name, "--", "--test-threads=4"];
-    let environment = [(KUBECONFIG, kubeconfig), (LOGS, fleet.directory.as_path())];
-    let result = count.tests(root, &arguments, &environment).await;
+    let logs = fleet.directory.clone();
+    let environment = [(KUBECONFIG, kubeconfig), (LOGS, logs.as_path())];
+    let result = fleet
+        .keep_running(count.tests(root, &arguments, &environment))
+        .await;
     let endings = fleet.stop().await;
     result?;
     for (controller, status) in endings? {

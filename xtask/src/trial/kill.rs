@@ -164,17 +164,21 @@ async fn one_round(
     outcome.refused += refused;
 
     let target = rng.random_range(0..=most);
-    arena.scale(target).await?;
-    let begun = Instant::now();
-    arena
-        .wait_settled((target as usize).max(arena.allocated()), SETTLE)
-        .await?;
-    outcome.slowest_settle_seconds = outcome.slowest_settle_seconds.max(begun.elapsed().as_secs_f64());
-    arena.release_all().await?;
-    arena.scale(0).await?;
-    arena.wait_settled(0, SETTLE).await?;
-    arena.scale(REST).await?;
-    let ids = arena.wait_settled(REST as usize, SETTLE).await?;
+    let settling = async {
+        arena.scale(target).await?;
+        let begun = Instant::now();
+        arena
+            .wait_settled((target as usize).max(arena.allocated()), SETTLE)
+            .await?;
+        let settled = begun.elapsed().as_secs_f64();
+        arena.release_all().await?;
+        arena.scale(0).await?;
+        arena.wait_settled(0, SETTLE).await?;
+        arena.scale(REST).await?;
+        anyhow::Ok((settled, arena.wait_settled(REST as usize, SETTLE).await?))
+    };
+    let (settled, ids) = session.fleet.keep_running(settling).await?;
+    outcome.slowest_settle_seconds = outcome.slowest_settle_seconds.max(settled);
     if ids != *reference {
         bail!("the end state differs: ids {ids:?} instead of {reference:?}");
     }
