@@ -119,10 +119,8 @@ pub struct Fleet {
 /// When cargo fails.
 pub async fn build_controllers(root: &Path, profile: Profile) -> Result<PathBuf> {
     let mut command = crate::cargo::command(root);
-    command.arg("build").args(["--bins", "--message-format", "short"]);
-    for controller in Controller::ALL {
-        command.args(["--package", controller.name()]);
-    }
+    // The whole workspace: one package alone would build its dependencies again with fewer features.
+    command.args(["build", "--workspace", "--bins", "--message-format", "short"]);
     if profile == Profile::Release {
         command.arg("--release");
     }
