@@ -28,7 +28,7 @@
 //!
 //! # Requests
 //!
-//! A server costs a create and one or two status writes on its way up: the first status waits 1 s, so that a Pod
+//! A server costs a create and one or two status writes on its way up: the first status waits 3 s, so that a Pod
 //! that becomes ready in that time shows up as Ready at once; details of a starting or ending Pod are written at most
 //! every 3 s. Everything else is written at once. At rest there are no writes.
 //!

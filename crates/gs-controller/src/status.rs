@@ -30,7 +30,7 @@ pub(crate) struct Patience {
 impl Default for Patience {
     fn default() -> Self {
         Self {
-            birth: Duration::from_secs(1),
+            birth: Duration::from_secs(3),
             details: Duration::from_secs(3),
         }
     }

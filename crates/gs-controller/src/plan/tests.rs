@@ -233,12 +233,12 @@ fn a_terminating_game_server_is_left_alone() {
 #[test]
 fn the_first_status_waits_a_moment_for_ready() {
     let born = case(pod(), game_server());
-    assert_eq!(born.status(), StatusStep::Later(Duration::from_secs(1)));
+    assert_eq!(born.status(), StatusStep::Later(Duration::from_secs(3)));
     assert_eq!(
         born.clone().waiting(Duration::from_millis(400)).status(),
-        StatusStep::Later(Duration::from_millis(600))
+        StatusStep::Later(Duration::from_millis(2600))
     );
-    assert!(!born.waiting(Duration::from_secs(1)).written().is_ready());
+    assert!(!born.waiting(Duration::from_secs(3)).written().is_ready());
     assert!(case(pod().ready(), game_server()).written().is_ready());
 }
 
