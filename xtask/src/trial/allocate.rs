@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use serde::Serialize;
@@ -39,6 +41,8 @@ struct Phase {
     unallocated_survivors: usize,
     refused: u32,
     conflicts: u32,
+    /// Moments at which no server could be allocated.
+    none_free: u32,
     wrong_messages: Vec<String>,
     observed: Vec<String>,
     /// With protection no loss is allowed; without it, only when no unallocated server is left.
@@ -55,6 +59,8 @@ struct Outcome {
     phases: Vec<Phase>,
 }
 
+/// Allocations under way at once, at most: the rate holds though single requests are slow.
+const IN_FLIGHT: usize = 64;
 const SETTLE: Duration = Duration::from_secs(180);
 
 /// Runs the trial.
@@ -185,24 +191,21 @@ impl Load {
         }
     }
 
+    /// Allocates at the rate for `time`, whatever a single request takes; ends when every request has its answer.
     async fn run(&mut self, arena: &Arena, phase: &mut Phase, time: Duration) -> Result<()> {
         let end = Instant::now() + time;
         let mut tick = tokio::time::interval(self.gap);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-        while Instant::now() < end {
-            tick.tick().await;
-            match arena.allocate(&mut self.rng).await? {
-                Allocation::Acknowledged { name, .. } => {
-                    phase.acknowledged += 1;
-                    // Games end at different times.
-                    let jitter = Duration::from_millis(self.rng.random_range(0..1000));
-                    self.running
-                        .push_back((Instant::now() + self.hold.unwrap_or_default() + jitter, name));
-                }
-                Allocation::Refused => phase.refused += 1,
-                Allocation::Conflict => phase.conflicts += 1,
-                Allocation::WrongMessage(message) => phase.wrong_messages.push(message),
-                Allocation::NoneFree => {}
+        let mut allocating = FuturesUnordered::new();
+        let mut releasing = FuturesUnordered::new();
+        while Instant::now() < end || !allocating.is_empty() || !releasing.is_empty() {
+            tokio::select! {
+                Some(allocation) = allocating.next() => self.note(phase, allocation?),
+                Some(released) = releasing.next() => released?,
+                _ = tick.tick() => if Instant::now() < end && allocating.len() < IN_FLIGHT {
+                    let mut rng = StdRng::seed_from_u64(self.rng.random());
+                    allocating.push(async move { arena.allocate(&mut rng).await });
+                },
             }
             while self.hold.is_some()
                 && self
@@ -211,11 +214,27 @@ impl Load {
                     .is_some_and(|(until, _)| *until < Instant::now())
             {
                 if let Some((_, name)) = self.running.pop_front() {
-                    arena.release(&name).await?;
+                    releasing.push(async move { arena.release(&name).await });
                 }
             }
         }
         Ok(())
+    }
+
+    fn note(&mut self, phase: &mut Phase, allocation: Allocation) {
+        match allocation {
+            Allocation::Acknowledged { name, .. } => {
+                phase.acknowledged += 1;
+                // Games end at different times.
+                let jitter = Duration::from_millis(self.rng.random_range(0..1000));
+                self.running
+                    .push_back((Instant::now() + self.hold.unwrap_or_default() + jitter, name));
+            }
+            Allocation::Refused => phase.refused += 1,
+            Allocation::Conflict => phase.conflicts += 1,
+            Allocation::WrongMessage(message) => phase.wrong_messages.push(message),
+            Allocation::NoneFree => phase.none_free += 1,
+        }
     }
 }
 
@@ -228,6 +247,7 @@ impl Phase {
             unallocated_survivors: 0,
             refused: 0,
             conflicts: 0,
+            none_free: 0,
             wrong_messages: Vec::new(),
             observed: Vec::new(),
             protected,
