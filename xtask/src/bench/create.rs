@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::fleet::{Controller, FleetOptions, Scrape};
-use crate::trial::{Arena, ArenaSpec, Session, SessionOptions, write_json};
+use crate::trial::{Arena, ArenaSpec, Session, SessionOptions, is_ready, write_json};
 
 /// Flags of `bench create`.
 #[derive(Debug, clap::Args)]
@@ -186,13 +186,12 @@ async fn all_ready(pods: Api<Pod>, expected: usize) -> Result<()> {
     let mut ready = std::collections::HashSet::new();
     let mut events = Box::pin(watcher(pods, watcher::Config::default()));
     while let Some(event) = events.try_next().await? {
-        if let watcher::Event::Apply(pod) | watcher::Event::InitApply(pod) = event {
-            let conditions = pod.status.as_ref().and_then(|s| s.conditions.as_ref());
-            if conditions.is_some_and(|all| all.iter().any(|c| c.type_ == "Ready" && c.status == "True")) {
-                ready.insert(pod.name_any());
-                if ready.len() == expected {
-                    return Ok(());
-                }
+        if let watcher::Event::Apply(pod) | watcher::Event::InitApply(pod) = event
+            && is_ready(&pod)
+        {
+            ready.insert(pod.name_any());
+            if ready.len() == expected {
+                return Ok(());
             }
         }
     }

@@ -195,7 +195,7 @@ async fn wait_ready(client: &Client, set: &str, expected: usize) -> Result<()> {
 }
 
 fn is_ready(status: &api_types::GameServerStatus) -> bool {
-    serde_json::to_value(status).is_ok_and(|s| s["currentState"] == "Ready")
+    status.current_state.as_deref() == Some("Ready")
 }
 
 async fn timings(

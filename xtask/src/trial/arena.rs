@@ -236,13 +236,6 @@ impl Arena {
         self.ledger().lost.len()
     }
 
-    /// Forgets the lost allocations, so that the next phase counts its own.
-    pub fn forget_lost(&self) {
-        let mut ledger = self.ledger();
-        let lost = std::mem::take(&mut ledger.lost);
-        ledger.allocated.retain(|name, _| !lost.contains(name));
-    }
-
     /// Live Pods that are not allocated.
     pub fn unallocated_survivors(&self) -> usize {
         let ledger = self.ledger();
@@ -307,31 +300,6 @@ impl Arena {
             )));
         }
         Ok(None)
-    }
-
-    /// Waits for `condition` of the set's status, such as "conditions has ScaleInBlocked True".
-    ///
-    /// # Errors
-    /// After `limit`.
-    pub async fn wait_condition(&self, kind: &str, status: &str, limit: Duration) -> Result<()> {
-        let deadline = tokio::time::Instant::now() + limit;
-        loop {
-            let set = serde_json::to_value(self.sets().get(SET).await?)?;
-            let conditions = set["status"]["conditions"]
-                .as_array()
-                .cloned()
-                .unwrap_or_default();
-            if conditions
-                .iter()
-                .any(|c| c["type"] == kind && c["status"] == status)
-            {
-                return Ok(());
-            }
-            if tokio::time::Instant::now() > deadline {
-                bail!("condition {kind} isn't {status} after {limit:?}: {conditions:?}");
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
     }
 
     /// Deletes the namespace.

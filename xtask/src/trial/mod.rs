@@ -7,6 +7,7 @@ mod observer;
 mod session;
 
 pub use arena::{Allocation, Arena, ArenaSpec};
+pub(crate) use observer::is_ready;
 pub use session::{Session, SessionOptions, write_json};
 
 /// `cargo xtask trial NAME`.

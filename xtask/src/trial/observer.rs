@@ -138,7 +138,8 @@ pub(super) fn lock(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
     ledger.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn is_ready(pod: &Pod) -> bool {
+/// Whether the Pod's condition Ready is True.
+pub(crate) fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.as_ref().and_then(|s| s.conditions.as_ref());
     conditions.is_some_and(|all| all.iter().any(|c| c.type_ == "Ready" && c.status == "True"))
 }
@@ -190,13 +191,13 @@ pub(super) fn observe_servers(
         loop {
             match events.try_next().await {
                 Ok(Some(watcher::Event::Apply(server) | watcher::Event::InitApply(server))) => {
-                    let status = serde_json::to_value(&server.status).unwrap_or_default();
+                    let status = server.status.as_ref();
                     let seen = Seen {
                         ops_state: server.spec.ops_state.clone().unwrap_or_default(),
                         resource_version: server.resource_version().unwrap_or_default(),
-                        ready: status["currentState"] == "Ready",
+                        ready: status.is_some_and(|s| s.current_state.as_deref() == Some("Ready")),
                         pod_uid: owner_pod(&server),
-                        claimed: !status["deletionClaim"].is_null(),
+                        claimed: status.is_some_and(|s| s.deletion_claim.is_some()),
                     };
                     lock(&ledger).servers.insert(server.name_any(), seen);
                 }
