@@ -7,6 +7,7 @@
 //! | [`scale`] | which ids shall exist, which Pods go, which are created |
 //! | [`kill`] | the replicas after opsState `Kill` |
 //! | [`budget`] | how many Pods are created at once |
+//! | [`hooks`] | whether a lifecycle hook holds a Pod or is satisfied |
 //! | [`survivors`] | what happens to GameServers that outlive their Pods |
 //! | [`ids`], [`server`], [`record`] | nothing: the terms the others speak in |
 //!
@@ -14,6 +15,7 @@
 //! volume claims, and lifecycle hooks. Until then a Pod in lifecycle state `PreparingDelete` is left to whoever put it there.
 
 pub mod budget;
+pub mod hooks;
 pub mod ids;
 pub mod kill;
 pub mod record;
