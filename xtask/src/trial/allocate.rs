@@ -37,7 +37,7 @@ pub struct Options {
 struct Phase {
     name: String,
     acknowledged: u32,
-    lost: usize,
+    lost: Vec<String>,
     unallocated_survivors: usize,
     refused: u32,
     conflicts: u32,
@@ -243,7 +243,7 @@ impl Phase {
         Self {
             name,
             acknowledged: 0,
-            lost: 0,
+            lost: Vec::new(),
             unallocated_survivors: 0,
             refused: 0,
             conflicts: 0,
@@ -262,7 +262,7 @@ impl Phase {
 
     fn violations(&self) -> usize {
         let lost = if self.protected || self.unallocated_survivors > 0 {
-            self.lost
+            self.lost.len()
         } else {
             0
         };
@@ -273,7 +273,7 @@ impl Phase {
 fn summarise(phases: Vec<Phase>) -> Outcome {
     Outcome {
         acknowledged: phases.iter().map(|p| p.acknowledged).sum(),
-        lost: phases.iter().map(|p| p.lost).sum(),
+        lost: phases.iter().map(|p| p.lost.len()).sum(),
         unallocated_survivors: phases
             .iter()
             .filter(|p| !p.protected)
@@ -295,12 +295,12 @@ fn report(outcome: &Outcome) {
             "{:<52} {:>6} {:>5} {:>10} {:>8} {:>10}",
             phase.name,
             phase.acknowledged,
-            phase.lost,
+            phase.lost.len(),
             phase.unallocated_survivors,
             phase.refused,
             phase.conflicts
         );
-        for message in phase.wrong_messages.iter().chain(&phase.observed) {
+        for message in phase.wrong_messages.iter().chain(&phase.observed).chain(&phase.lost) {
             println!("  {message}");
         }
     }

@@ -176,7 +176,7 @@ impl Arena {
                     .get(&name)
                     .is_none_or(|pod| pod.uid == pod_uid && pod.terminating)
                 {
-                    ledger.lost.insert(name.clone());
+                    ledger.note_lost(&name, "its Pod was gone when the allocation was acknowledged");
                 }
                 Ok(Allocation::Acknowledged { name, pod_uid })
             }
@@ -231,9 +231,9 @@ impl Arena {
         self.ledger().allocated.len()
     }
 
-    /// Acknowledged allocations whose Pod was deleted before their release.
-    pub fn lost(&self) -> usize {
-        self.ledger().lost.len()
+    /// Acknowledged allocations whose Pod was deleted before their release, each with how that was seen.
+    pub fn lost(&self) -> Vec<String> {
+        self.ledger().lost.values().cloned().collect()
     }
 
     /// Live Pods that are not allocated.

@@ -117,8 +117,10 @@ async fn rounds(session: &mut Session, options: &Options) -> Result<Outcome> {
         }
     }
     outcome.messages.extend(arena.violations());
-    outcome.lost = arena.lost();
+    let lost = arena.lost();
+    outcome.lost = lost.len();
     outcome.violations = outcome.messages.len() + outcome.lost;
+    outcome.messages.extend(lost);
     arena.delete().await?;
     Ok(outcome)
 }

@@ -38,8 +38,8 @@ pub(super) struct Ledger {
     pub(super) pods: HashMap<String, SeenPod>,
     /// Acknowledged and not yet released: name to Pod UID.
     pub(super) allocated: HashMap<String, String>,
-    /// Acknowledged allocations whose Pod was deleted before their release.
-    pub(super) lost: BTreeSet<String>,
+    /// Acknowledged allocations whose Pod was deleted before their release, and how that was seen.
+    pub(super) lost: BTreeMap<String, String>,
     pub(super) violations: Vec<String>,
 }
 
@@ -117,16 +117,33 @@ impl Ledger {
             }
         }
         if seen.terminating && self.allocated.get(&name) == Some(&seen.uid) {
-            self.lost.insert(name.clone());
+            self.note_lost(&name, "its Pod is being deleted");
         }
         self.pods.insert(name, seen);
+    }
+
+    /// Notes a lost allocation once, with what is needed to find out why.
+    pub(super) fn note_lost(&mut self, name: &str, how: &str) {
+        let server = self.servers.get(name);
+        let server = server.map_or("no GameServer is seen".to_owned(), |seen| {
+            format!(
+                "GameServer version {}, opsState {}, ready {}, claimed {}, of Pod {:?}",
+                seen.resource_version, seen.ops_state, seen.ready, seen.claimed, seen.pod_uid
+            )
+        });
+        let pod = self.pods.get(name).map(|pod| (&pod.uid, pod.terminating, pod.ready));
+        let text = format!(
+            "{name}, allocated as Pod {:?}: {how}; {server}; Pod seen (UID, terminating, ready): {pod:?}",
+            self.allocated.get(name)
+        );
+        self.lost.entry(name.to_owned()).or_insert(text);
     }
 
     fn pod_deleted(&mut self, pod: &Pod) {
         let name = pod.name_any();
         let uid = pod.uid().unwrap_or_default();
         if self.allocated.get(&name) == Some(&uid) {
-            self.lost.insert(name.clone());
+            self.note_lost(&name, "its Pod was deleted");
         }
         if self.pods.get(&name).is_some_and(|seen| seen.uid == uid) {
             self.pods.remove(&name);
