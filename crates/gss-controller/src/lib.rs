@@ -4,7 +4,7 @@
 //! |---|---|
 //! | watches | GameServerSets; Pods with label `game.kruise.io/owner-gss`; GameServers |
 //! | writes, Pods | create; delete with UID; condition `InPlaceUpdateReady`, once, where the Pod has that readiness gate |
-//! | writes, GameServers | `status.deletionClaim`; label `gs-deleting` (reclaimPolicy Delete) |
+//! | writes, GameServers | `status.deletionClaim`; label `gs-deleting` (reclaimPolicy Delete); the GameServer of a victim that has none |
 //! | writes, GameServerSets | `status`; `spec.replicas` on opsState Kill; `spec.reserveGameServerIds` with strategy ReserveIds; annotation `reserve-ids` |
 //! | also writes | Events `Scale`, `Kill`, `ScaleInBlocked`, `FailedCreate`, `Degraded` on GameServerSets; its Lease |
 //! | field manager | `gamekeeper-gss-controller` |

@@ -17,7 +17,8 @@ pub fn describe() {
     );
     describe_counter!(
         "gamekeeper_gss_claims_total",
-        "Deletion claims by outcome; raced: the GameServer changed in the meantime and another decision was made."
+        "Deletion claims by outcome; raced: the GameServer changed in the meantime and another decision was made; announced: \
+         the server had no GameServer yet and got one for its claim."
     );
     describe_counter!("gamekeeper_gss_plans_total", "Plan records stored, by outcome.");
     describe_counter!(

@@ -300,7 +300,12 @@ fn report(outcome: &Outcome) {
             phase.refused,
             phase.conflicts
         );
-        for message in phase.wrong_messages.iter().chain(&phase.observed).chain(&phase.lost) {
+        for message in phase
+            .wrong_messages
+            .iter()
+            .chain(&phase.observed)
+            .chain(&phase.lost)
+        {
             println!("  {message}");
         }
     }

@@ -131,7 +131,10 @@ impl Ledger {
                 seen.resource_version, seen.ops_state, seen.ready, seen.claimed, seen.pod_uid
             )
         });
-        let pod = self.pods.get(name).map(|pod| (&pod.uid, pod.terminating, pod.ready));
+        let pod = self
+            .pods
+            .get(name)
+            .map(|pod| (&pod.uid, pod.terminating, pod.ready));
         let text = format!(
             "{name}, allocated as Pod {:?}: {how}; {server}; Pod seen (UID, terminating, ready): {pod:?}",
             self.allocated.get(name)

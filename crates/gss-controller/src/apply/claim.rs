@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use api_types::{DeletionClaim, GameServerSetView, GameServerView, IntOrString};
 use controller_kit::{
     resource::{GAME_SERVER, GAME_SERVER_SET},
-    write::{MetaOnly, PatchKind, Precondition, Target, WriteError, Writer},
+    write::{Created, MetaOnly, PatchKind, Precondition, Target, WriteError, Writer},
 };
 use jiff::Timestamp;
 use serde_json::json;
@@ -13,6 +13,7 @@ use tokio::sync::Mutex;
 
 use super::Pass;
 use crate::{
+    build::game_server,
     error::Error,
     metrics,
     observe::speaks_for,
@@ -78,7 +79,11 @@ impl<'a> Warrant<'a> {
 }
 
 impl Pass<'_> {
-    /// Makes sure that the server's GameServer, if it has one, carries the claim for this Pod.
+    /// Makes sure that the server's GameServer carries the claim for this Pod.
+    ///
+    /// A server that has none yet gets one here: a Pod deleted without a claim could be announced, found Ready and
+    /// allocated by others between our look and the deletion. Only one GameServer can have the name, so whoever makes
+    /// it, the claim and every allocation are writes to the same object.
     pub(super) async fn claim(&self, deletion: &Deletion, warrant: &Warrant<'_>) -> Result<(), Error> {
         let name = api_types::names::pod_name(&self.key.name, deletion.id);
         let target = Target::status(GAME_SERVER, &self.key.namespace, &name);
@@ -90,7 +95,10 @@ impl Pass<'_> {
         };
         for _ in 0..ATTEMPTS {
             warrant.check(deletion).await?;
-            let Some(game_server) = &found else { return Ok(()) };
+            let Some(game_server) = &found else {
+                found = self.announce(&name, deletion).await?;
+                continue;
+            };
             if game_server
                 .deletion_claim
                 .as_ref()
@@ -133,6 +141,31 @@ impl Pass<'_> {
             }
         }
         Err(Error::Stale("the victim keeps changing"))
+    }
+
+    /// Makes the GameServer that a claim can be written to. `None` when somebody else's has the name at this moment.
+    async fn announce(&self, name: &str, deletion: &Deletion) -> Result<Option<GameServerView>, Error> {
+        let target = Target::new(GAME_SERVER, &self.key.namespace, name);
+        let body =
+            game_server::of_departing_pod(&self.key.namespace, &self.key.name, name, &deletion.pod_uid);
+        let made = self
+            .apply
+            .writer
+            .create::<_, GameServerView>(&target, &body)
+            .await;
+        match made.map_err(Error::during("create a GameServer to claim"))? {
+            Created::New(made) => {
+                metrics::claim("announced");
+                Ok(Some(made))
+            }
+            Created::AlreadyExists => {
+                let live = self.read_game_server(name, deletion).await?;
+                // An earlier Pod's, on its way out, or one whose end a finalizer holds up: while it has the name, nobody
+                // can announce this Pod, but in the moment it goes, anybody can.
+                live.map(Some)
+                    .ok_or(Error::Stale("an earlier GameServer has the name"))
+            }
+        }
     }
 
     async fn read_game_server(

@@ -3,8 +3,8 @@
 //! # Order of effects
 //! 1. The plan record is stored, with the set's `resourceVersion`. Of two writers who planned from the same set one gets 409
 //!    and plans again from the other's record. Nothing is created, claimed or deleted under a plan that is not stored.
-//! 2. Each victim's GameServer gets its deletion claim, with the GameServer's `resourceVersion`. This is the point of no
-//!    return for that Pod. An allocator that was faster makes the claim fail, and another victim is chosen; one that is later
+//! 2. Each victim's GameServer gets its deletion claim, with the GameServer's `resourceVersion`; one that has none gets one
+//!    first. This is the point of no return for that Pod. An allocator that was faster makes the claim fail, and another victim is chosen; one that is later
 //!    is refused by the API server.
 //! 3. The Pod is deleted, with its UID. Pods are created at the same time, under names that only one Pod can have.
 //! 4. Everything that follows from the above: reserves, readiness gates, surviving GameServers, status.

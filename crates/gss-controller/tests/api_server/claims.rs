@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::{
     process::Controller,
-    world::{World, eventually, holding, name, uid},
+    world::{HOLD, World, eventually, holding, name, uid},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,5 +111,66 @@ async fn a_claim_is_finished_after_a_crash() {
     assert_eq!(
         world.pods.list(&ListParams::default()).await.unwrap().items.len(),
         3
+    );
+}
+
+// It could be announced, found Ready and allocated between a look for its GameServer and its deletion.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_nobody_announced_is_claimed_too() {
+    let world = World::new().await;
+    let _controller = Controller::start(&world).await;
+    world.set(2, holding()).await;
+    world.live_when(0..2).await;
+    world.scale(1).await;
+    let going = world
+        .pod_when(1, |pod| pod.metadata.deletion_timestamp.is_some())
+        .await;
+    let game_server = world.servers.get("arena-1").await.unwrap();
+    let owners = game_server.metadata.owner_references.clone().unwrap();
+    assert_eq!(
+        owners.iter().map(|owner| owner.uid.clone()).collect::<Vec<_>>(),
+        [uid(&going)]
+    );
+    let claim = game_server.status.unwrap().deletion_claim.unwrap();
+    assert_eq!(claim.pod_uid, uid(&going));
+    let refused = world.set_ops_state(1, "Allocated").await.unwrap_err().to_string();
+    assert!(refused.contains("can no longer be allocated"), "{refused}");
+    world.release(1).await;
+    let read = async || world.servers.get_opt("arena-1").await.unwrap();
+    eventually("end of the GameServer with its Pod", read, Option::is_none).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_whose_name_an_earlier_one_still_has_waits_for_its_end() {
+    let world = World::new().await;
+    let controller = Controller::start(&world).await;
+    world.set(3, holding()).await;
+    let pods = world.live_when(0..3).await;
+    // Of a Pod that is gone, and held by somebody's finalizer.
+    let mut earlier = pods[&2].clone();
+    earlier.metadata.uid = Some("00000000-0000-4000-8000-000000000000".into());
+    world.game_server(&earlier, None, json!({})).await;
+    world.finalizers_of_server(2, json!([HOLD])).await;
+    world.scale(1).await;
+    world
+        .pod_when(1, |pod| pod.metadata.deletion_timestamp.is_some())
+        .await;
+    let creations = ["verb=\"create\"", "resource=\"gameservers\""];
+    let tried = async || {
+        controller
+            .metric("gamekeeper_api_requests_total", &creations)
+            .await
+    };
+    // One made for id 1, and at least two refused for id 2.
+    eventually("refused creations", tried, |creations| *creations >= 3).await;
+    assert!(world.live().await.contains_key(&2), "unclaimed and deleted");
+    world.finalizers_of_server(2, json!(null)).await;
+    let going = world
+        .pod_when(2, |pod| pod.metadata.deletion_timestamp.is_some())
+        .await;
+    let claimed = world.servers.get("arena-2").await.unwrap();
+    assert_eq!(
+        claimed.status.unwrap().deletion_claim.unwrap().pod_uid,
+        uid(&going)
     );
 }

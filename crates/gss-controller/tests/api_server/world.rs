@@ -177,6 +177,15 @@ impl World {
             .await
     }
 
+    /// Sets the finalizers of a GameServer.
+    pub(crate) async fn finalizers_of_server(&self, id: u32, finalizers: Value) {
+        let patch = json!({ "metadata": { "finalizers": finalizers } });
+        self.servers
+            .patch(&name(id), &PatchParams::default(), &Patch::Merge(patch))
+            .await
+            .unwrap();
+    }
+
     /// Writes a Pod's status as a kubelet does.
     pub(crate) async fn pod_status(&self, id: u32, status: Value) {
         let patch = json!({ "status": status });
