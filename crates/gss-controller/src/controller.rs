@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use api_types::{GameServerSetView, GameServerView, PodView, keys};
+use api_types::{GameServerSetView, GameServerView, keys};
 use controller_kit::{
     key::ObjectKey,
     queue::{Next, Queue, ReconcileError, Work},
@@ -24,6 +24,7 @@ use crate::{
     plan::{self, Plan},
     relevance::{Relevance, of_game_server, of_pod},
     status,
+    views::PodView,
 };
 
 /// When a pass looks again though no event came: own writes are forgotten by then, and names in the way may be free.

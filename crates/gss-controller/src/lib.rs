@@ -17,6 +17,7 @@
 //! | [`build`] | pure: Pods and patches as they are sent |
 //! | [`status`] | pure: counters and conditions |
 //! | [`observe`], [`memory`] | the caches, and our own latest writes where they are ahead of them |
+//! | [`views`] | the parts of objects that are kept |
 //! | [`relevance`] | pure: which changes matter, and how soon |
 //! | [`apply`] | the order of effects, and why two writers are safe |
 //! | `controller` | wiring |
@@ -34,6 +35,7 @@ pub mod observe;
 pub mod plan;
 pub mod relevance;
 pub mod status;
+pub mod views;
 
 use std::process::ExitCode;
 

@@ -9,10 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use api_types::PodView;
 use controller_kit::{key::ObjectKey, store::Store};
 
-use crate::plan::ids::Id;
+use crate::{plan::ids::Id, views::PodView};
 
 /// How long an own write is remembered without its event. Watches lag by milliseconds; a relist takes seconds.
 const EXPIRY: Duration = Duration::from_secs(10);

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use api_types::{
-    GameServerSetView, GameServerView, IntOrString, PodView,
+    GameServerSetView, GameServerView, IntOrString,
     keys::{self, annotation, label},
     names,
     views::Meta,
@@ -18,6 +18,7 @@ use crate::{
         record::Record,
         server::{Server, ServerPod, Stage, Standing},
     },
+    views::PodView,
 };
 
 /// Index of Pods and GameServers by the set their label names: `namespace/set`.

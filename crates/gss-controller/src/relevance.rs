@@ -5,8 +5,10 @@
 
 use std::time::Duration;
 
-use api_types::{GameServerView, PodView};
+use api_types::GameServerView;
 use controller_kit::watch::Change;
+
+use crate::views::PodView;
 
 /// How soon a set is looked at after a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

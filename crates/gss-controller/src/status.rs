@@ -3,8 +3,7 @@
 mod conditions;
 
 use api_types::{
-    Condition, GameServerSetStatus, GameServerState, GameServerView, PlanRecord, PodView, keys::label,
-    ops_state,
+    Condition, GameServerSetStatus, GameServerState, GameServerView, PlanRecord, keys::label, ops_state,
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -13,6 +12,7 @@ use crate::{
     build::{record::plan_patch, revision::revision_name},
     observe::{Availability, Observed, availability, min_ready_seconds},
     plan::Plan,
+    views::PodView,
 };
 
 pub use conditions::{DegradedReason, ProgressReason, ReadyReason, ScaleInReason};

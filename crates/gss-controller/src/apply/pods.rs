@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use api_types::{PodView, keys, names};
+use api_types::{keys, names};
 use controller_kit::{
     queue::ReconcileError,
     resource::POD,
@@ -21,6 +21,7 @@ use crate::{
     metrics,
     plan::{Gate, ids::Id, record::Deletion},
     status::rfc3339,
+    views::PodView,
 };
 
 impl Pass<'_> {

@@ -2,10 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use api_types::{
-    PodView,
-    keys::{annotation, condition, label},
-};
+use api_types::keys::{annotation, condition, label};
 use controller_kit::{
     resource::{GAME_SERVER, GAME_SERVER_SET, POD},
     write::{MetaOnly, PatchKind, Precondition, Target, WriteError},
@@ -19,6 +16,7 @@ use crate::{
     metrics,
     plan::survivors::{SurvivorChange, SurvivorStep},
     status::{StatusReport, status_patch},
+    views::PodView,
 };
 
 /// The least time between two status writes of a set that is not at rest.

@@ -32,7 +32,7 @@ use self::{
     scale::{ScaleInput, ScalePlan, Strategy},
     survivors::SurvivorStep,
 };
-use crate::{build::pod::updates_in_place, observe::Observed};
+use crate::{build::pod::updates_in_place, observe::Observed, views::PodView};
 
 /// Creations begun in one pass; more follow in the next. It bounds how long a pass takes (a second at most).
 const MAX_CREATIONS: u64 = 500;
@@ -198,13 +198,11 @@ fn gates(observed: &Observed) -> Vec<Gate> {
     if !updates_in_place(&observed.set) && observed.pods.values().all(|pod| pod.readiness_gates.is_empty()) {
         return Vec::new();
     }
-    let closed = |pod: &api_types::PodView| {
+    let closed = |pod: &PodView| {
         let gate = keys::IN_PLACE_UPDATE_READY;
-        pod.readiness_gates.iter().any(|found| found == gate)
-            && pod.condition(gate).is_none()
-            && !pod.metadata.is_terminating()
+        pod.has_gate(gate) && pod.condition(gate).is_none() && !pod.metadata.is_terminating()
     };
-    let of_pod = |(id, pod): (&Id, &std::sync::Arc<api_types::PodView>)| Gate {
+    let of_pod = |(id, pod): (&Id, &std::sync::Arc<PodView>)| Gate {
         id: *id,
         pod_uid: pod.metadata.uid.clone(),
     };

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use api_types::{GameServerSetView, GameServerView, PodView};
+use api_types::{GameServerSetView, GameServerView};
 use serde_json::{Value, json};
 
 use super::*;

@@ -1,0 +1,7 @@
+//! The narrow forms in which this controller keeps what it watches, beyond those that all controllers share.
+//!
+//! Each is decoded straight from the watch's bytes and holds only the fields that are read here.
+
+mod pod;
+
+pub use pod::{Amounts, Container, ContainerStatus, PodCondition, PodView, Resources};
