@@ -57,6 +57,11 @@ impl Controller {
         }
         let plan = plan::plan(&observed, self.memory.is_creation_failing(&key, &meta.uid));
         metrics::planned(now.elapsed());
+        if observed.awaiting_take_over() > 0 {
+            let report = status::awaiting_take_over(&observed, clock);
+            self.apply.pass(&key, &observed, &plan).report(&report).await?;
+            return Ok(Next::Done);
+        }
         tracing::debug!(object.namespace = %key.namespace, object.name = %key.name, ?plan, "planned");
 
         let (mut pass, outcome, result) = self.apply.carry_out(&key, &observed, &plan).await;

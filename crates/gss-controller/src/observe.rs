@@ -6,7 +6,7 @@ use api_types::{
     GameServerSetView, GameServerView, IntOrString,
     keys::{self, annotation, label},
     names,
-    views::Meta,
+    views::{Meta, OwnerRef},
 };
 use controller_kit::{key::ObjectKey, store::Store};
 use jiff::Timestamp;
@@ -46,6 +46,8 @@ pub struct Stranger {
     pub name: String,
     /// Its controller's kind and name; `None` for a Pod without one.
     pub controller: Option<String>,
+    /// Whether it is one of the set's servers, still controlled by the OpenKruise workload of the set's name.
+    pub of_kruise: bool,
 }
 
 /// Everything a plan for one set is made from.
@@ -69,6 +71,14 @@ pub struct Observed {
     pub pending: Pending,
     /// Servers as the planner sees them, by ascending id.
     pub servers: Vec<Server>,
+}
+
+impl Observed {
+    /// How many of the set's servers still belong to its OpenKruise workload. While there is one, the set is not ours: which
+    /// ids it has is written in that workload, and its holes look like missing Pods here.
+    pub fn awaiting_take_over(&self) -> usize {
+        self.strangers.iter().filter(|found| found.of_kruise).count()
+    }
 }
 
 impl Stores {
@@ -172,15 +182,21 @@ fn sort_pods(
         if let Some(id) = id_in(set, &pod.metadata.name).filter(|_| ours) {
             pods.insert(id, pod);
         } else if !ours {
-            let controller = controller.map(|owner| format!("{} {}", owner.kind, owner.name));
             strangers.push(Stranger {
                 name: pod.metadata.name.clone(),
-                controller,
+                controller: controller.map(|owner| format!("{} {}", owner.kind, owner.name)),
+                of_kruise: controller.is_some_and(|owner| is_kruise_workload(set, owner)),
             });
         }
     }
     strangers.sort_by(|a, b| a.name.cmp(&b.name));
     (pods, strangers)
+}
+
+fn is_kruise_workload(set: &GameServerSetView, owner: &OwnerRef) -> bool {
+    owner.kind == "StatefulSet"
+        && owner.name == set.metadata.name
+        && owner.api_version.starts_with("apps.kruise.io/")
 }
 
 fn servers(observed: &Observed, clock: Timestamp) -> Vec<Server> {

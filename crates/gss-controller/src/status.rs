@@ -81,6 +81,21 @@ pub fn compute(observed: &Observed, plan: &Plan, outcome: &Outcome, clock: Times
     }
 }
 
+/// What is said of a set whose servers still belong to an OpenKruise workload: that, and nothing else, for the counters are
+/// its controller's until then.
+pub fn awaiting_take_over(observed: &Observed, clock: Timestamp) -> StatusReport {
+    let before = &observed.set.status;
+    let condition = conditions::awaiting_take_over(observed);
+    let generation = observed.set.metadata.generation;
+    let mut status = before.clone();
+    status.conditions = merge(&before.conditions, &[condition], generation, clock);
+    StatusReport {
+        status,
+        settled: true,
+        changes_in: None,
+    }
+}
+
 /// The generation of a record is that of its decisions: it stays while they do.
 fn next_record(before: Option<&PlanRecord>, plan: &Plan, generation: i64) -> PlanRecord {
     let record = plan.scale.record.to_api(generation);

@@ -84,6 +84,17 @@ impl Apply {
         }
     }
 
+    /// A pass that has done nothing yet.
+    pub(crate) fn pass<'a>(&'a self, key: &'a ObjectKey, observed: &'a Observed, plan: &'a Plan) -> Pass<'a> {
+        Pass {
+            apply: self,
+            key,
+            observed,
+            plan,
+            version: observed.set.metadata.resource_version.clone(),
+        }
+    }
+
     /// Carries `plan` out, as far as it gets. The error is the first one met; what did not depend on it was still done.
     pub(crate) async fn carry_out<'a>(
         &'a self,
@@ -91,14 +102,7 @@ impl Apply {
         observed: &'a Observed,
         plan: &'a Plan,
     ) -> (Pass<'a>, Outcome, Result<(), Error>) {
-        let version = observed.set.metadata.resource_version.clone();
-        let mut pass = Pass {
-            apply: self,
-            key,
-            observed,
-            plan,
-            version,
-        };
+        let mut pass = self.pass(key, observed, plan);
         let mut outcome = Outcome::default();
         let result = pass.run(&mut outcome).await;
         outcome.complete =

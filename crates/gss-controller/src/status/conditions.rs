@@ -66,6 +66,8 @@ reasons! {
 reasons! {
     /// Reasons of condition `Degraded`, the most pressing first.
     DegradedReason {
+        /// The servers belong to an OpenKruise workload; nothing is done before they are taken over.
+        AwaitingTakeOver,
         /// Pods cannot be created.
         FailedCreate,
         /// A part of the spec cannot be understood.
@@ -88,6 +90,19 @@ pub(super) fn all(observed: &Observed, plan: &Plan, outcome: &Outcome, counts: &
         scale_in_blocked(observed, plan),
         degraded(observed, plan, outcome),
     ]
+}
+
+pub(super) fn awaiting_take_over(observed: &Observed) -> Condition {
+    condition(
+        DEGRADED,
+        true,
+        DegradedReason::AwaitingTakeOver.as_str(),
+        format!(
+            "Pods of this set still belong to the OpenKruise StatefulSet {}, so nothing is done here: run `gamekeeper-migrate \
+             plan`, see docs/migration.md",
+            observed.set.metadata.name
+        ),
+    )
 }
 
 fn condition(type_: &str, status: bool, reason: &str, message: String) -> Condition {

@@ -260,3 +260,35 @@ fn transition_times_move_with_the_status_only() {
     );
     assert_eq!(condition(&report, "Foreign").status, "True");
 }
+
+#[test]
+fn of_a_set_that_is_not_taken_over_only_that_is_said() {
+    let kruise = |api_version: &str, name: &str| -> Arc<PodView> {
+        let owner = json!({ "apiVersion": api_version, "kind": "StatefulSet", "name": name, "uid": "w", "controller": true });
+        let labels = json!({ "game.kruise.io/owner-gss": "arena" });
+        let metadata = json!({ "name": "arena-3", "uid": "p", "labels": labels, "ownerReferences": [owner] });
+        Arc::new(serde_json::from_value(json!({ "metadata": metadata })).unwrap())
+    };
+    let clock = NOW.parse().unwrap();
+    let status = json!({ "readyReplicas": 4, "conditions": [{ "type": "Foreign", "status": "True" }] });
+    let observed = |pod| {
+        let set = Arc::new(set(json!({}), status.clone()));
+        assemble(set, vec![pod], |_| None, vec![], Pending::default(), clock)
+    };
+    let waiting = observed(kruise("apps.kruise.io/v1beta1", "arena"));
+    assert_eq!(waiting.awaiting_take_over(), 1);
+    let now = awaiting_take_over(&waiting, clock).status;
+    assert_eq!((now.ready_replicas, now.plan), (4, None));
+    let said: Vec<_> = now
+        .conditions
+        .iter()
+        .map(|condition| (condition.type_.as_str(), condition.reason.as_str()))
+        .collect();
+    assert_eq!(said, [("Degraded", "AwaitingTakeOver"), ("Foreign", "")]);
+    for other in [
+        kruise("apps/v1", "arena"),
+        kruise("apps.kruise.io/v1beta1", "other"),
+    ] {
+        assert_eq!(observed(other).awaiting_take_over(), 0);
+    }
+}
