@@ -1,12 +1,19 @@
 //! Benchmarks: ratios against a baseline in the same run, since absolute times differ from machine to machine.
 
 mod create;
+mod spread;
+mod sync;
 
 /// `cargo xtask bench NAME`.
 #[derive(Debug, clap::Subcommand)]
 pub enum Bench {
     /// Creates game servers and, with the same parallelism, plain Pods; counts requests, memory and writes at rest.
     Create(create::Options),
+    /// Times opsState from an allocator's patch to the Pod label, in turns with a program that does nothing else
+    Sync(sync::Options),
+    /// That program
+    #[command(hide = true)]
+    Bare(sync::bare::Options),
 }
 
 impl Bench {
@@ -17,6 +24,8 @@ impl Bench {
     pub async fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Create(options) => create::run(options).await,
+            Self::Sync(options) => sync::run(options).await,
+            Self::Bare(options) => sync::bare::run(options).await,
         }
     }
 }

@@ -55,6 +55,8 @@ pub struct FleetOptions {
     pub gss_replicas: usize,
     /// Extra flags of gss-controller.
     pub gss_args: Vec<String>,
+    /// Extra flags of pod-sync.
+    pub pod_sync_args: Vec<String>,
     /// Extra flags of every controller.
     pub common_args: Vec<String>,
     /// Folder of the cluster whose end is also the controllers' end.
@@ -77,6 +79,7 @@ impl Default for FleetOptions {
             profile: Profile::Dev,
             gss_replicas: 1,
             gss_args: Vec::new(),
+            pod_sync_args: Vec::new(),
             common_args: Vec::new(),
             cluster_dir: None,
         }
@@ -163,6 +166,9 @@ impl Fleet {
                 if controller == Controller::Gss {
                     extra.extend(options.gss_args.iter().cloned());
                 }
+                if controller == Controller::PodSync {
+                    extra.extend(options.pod_sync_args.iter().cloned());
+                }
                 let launch = Launch {
                     binary: binaries.join(controller.name()),
                     kubeconfig: account.clone(),
@@ -220,6 +226,34 @@ impl Fleet {
                 process.restart_if_ended()?;
             }
         }
+    }
+
+    /// Ends every process with SIGTERM; [`Fleet::resume`] starts them again.
+    ///
+    /// # Errors
+    /// When one doesn't end.
+    pub async fn pause(&mut self) -> Result<()> {
+        for process in &self.processes {
+            process.signal("TERM").await?;
+        }
+        for process in &mut self.processes {
+            process.wait(Duration::from_secs(30)).await?;
+        }
+        Ok(())
+    }
+
+    /// Starts every process again after [`Fleet::pause`], and waits until each reports ready.
+    ///
+    /// # Errors
+    /// When one doesn't start.
+    pub async fn resume(&mut self) -> Result<()> {
+        for process in &mut self.processes {
+            process.restart_if_ended()?;
+        }
+        for process in &mut self.processes {
+            process.wait_ready(Duration::from_secs(60)).await?;
+        }
+        Ok(())
     }
 
     /// Lets the processes go on after this program ends.

@@ -35,6 +35,8 @@ pub struct Session {
     pub fleet: Fleet,
     /// Admin client.
     pub client: Client,
+    /// Admin kubeconfig of the cluster.
+    pub kubeconfig: PathBuf,
     /// Started by this session, and so stopped by it.
     own_cluster: Option<String>,
 }
@@ -70,6 +72,7 @@ impl Session {
             Ok((client, fleet)) => Ok(Self {
                 fleet,
                 client,
+                kubeconfig,
                 own_cluster,
             }),
             Err(error) => {

@@ -1,0 +1,186 @@
+//! When each change was sent, acknowledged and seen on the Pod by a watch of its own.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use api_types::keys;
+use futures::TryStreamExt as _;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::Api;
+use kube::core::PartialObjectMeta;
+use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::{Client, ResourceExt as _};
+use tokio_util::task::AbortOnDropHandle;
+
+/// One change of opsState that hasn't been seen on its Pod yet.
+#[derive(Debug)]
+struct Pending {
+    value: &'static str,
+    sent: Instant,
+    acknowledged: Option<Instant>,
+}
+
+#[derive(Debug, Default)]
+struct Book {
+    labels: HashMap<String, String>,
+    generations: HashMap<String, i64>,
+    pending: HashMap<String, Pending>,
+    /// From sending and from the acknowledgement to the label, milliseconds.
+    times: Vec<(f64, f64)>,
+    superseded: usize,
+    refused: usize,
+    backwards: usize,
+}
+
+/// Account of all changes of one round.
+#[derive(Clone, Default)]
+pub(super) struct Ledger(Arc<Mutex<Book>>);
+
+/// What became of the changes of one round.
+#[derive(Debug, Default)]
+pub(super) struct Account {
+    /// From sending the patch to the label, milliseconds.
+    pub(super) from_sending: Vec<f64>,
+    /// From the acknowledgement of the patch to the label, milliseconds; 0 where the label was seen before it.
+    pub(super) from_acknowledgement: Vec<f64>,
+    /// Acknowledged, and never seen on the Pod.
+    pub(super) lost: usize,
+    /// Refused by the API server, so not a change.
+    pub(super) refused: usize,
+    /// Pods on which an older generation followed a newer one.
+    pub(super) backwards: usize,
+}
+
+impl Ledger {
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Watches the Pods' metadata; complete once `count` of them are known.
+    pub(super) fn watch(&self, client: &Client, namespace: &str) -> AbortOnDropHandle<()> {
+        let pods: Api<PartialObjectMeta<Pod>> = Api::namespaced(client.clone(), namespace);
+        let config = watcher::Config::default().labels(keys::label::OWNER_GSS);
+        let ledger = self.clone();
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            let mut events = Box::pin(watcher(pods, config).default_backoff());
+            loop {
+                match events.try_next().await {
+                    Ok(Some(watcher::Event::Apply(pod) | watcher::Event::InitApply(pod))) => {
+                        let label = pod.labels().get(keys::label::GS_OPS_STATE).cloned();
+                        let generation = pod.annotations().get(keys::annotation::SYNCED_GENERATION);
+                        let generation = generation.and_then(|text| text.parse().ok());
+                        ledger.seen(pod.name_any(), label.unwrap_or_default(), generation);
+                    }
+                    Ok(None) => return,
+                    Ok(Some(_)) | Err(_) => {}
+                }
+            }
+        }))
+    }
+
+    fn seen(&self, name: String, label: String, generation: Option<i64>) {
+        let now = Instant::now();
+        let mut book = self.book();
+        if let Some(generation) = generation {
+            let before = book.generations.insert(name.clone(), generation);
+            book.backwards += usize::from(before.is_some_and(|before| before > generation));
+        }
+        if book
+            .pending
+            .get(&name)
+            .is_some_and(|pending| pending.value == label)
+            && let Some(pending) = book.pending.remove(&name)
+        {
+            let ms = |from: Instant| now.saturating_duration_since(from).as_secs_f64() * 1e3;
+            book.times
+                .push((ms(pending.sent), pending.acknowledged.map_or(0.0, ms)));
+        }
+        book.labels.insert(name, label);
+    }
+
+    /// Books a change that is about to be sent, and gives its value: never the one that the Pod shows.
+    pub(super) fn sending(&self, name: &str) -> &'static str {
+        let mut book = self.book();
+        let value = match book.labels.get(name).map(String::as_str) {
+            Some("Allocated") => "None",
+            _ => "Allocated",
+        };
+        let pending = Pending {
+            value,
+            sent: Instant::now(),
+            acknowledged: None,
+        };
+        if book.pending.insert(name.to_owned(), pending).is_some() {
+            book.superseded += 1;
+        }
+        value
+    }
+
+    pub(super) fn acknowledged(&self, name: &str) {
+        if let Some(pending) = self.book().pending.get_mut(name) {
+            pending.acknowledged.get_or_insert_with(Instant::now);
+        }
+    }
+
+    pub(super) fn refused(&self, name: &str) {
+        let mut book = self.book();
+        book.pending.remove(name);
+        book.refused += 1;
+    }
+
+    /// Names of the Pods seen so far.
+    pub(super) fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.book().labels.keys().cloned().collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Changes not seen on their Pods yet.
+    pub(super) fn outstanding(&self) -> usize {
+        self.book().pending.len()
+    }
+
+    /// Waits until every change was seen, `patience` at most, and closes the round's account.
+    pub(super) async fn close(&self, patience: Duration) -> Account {
+        let deadline = Instant::now() + patience;
+        while self.outstanding() > 0 && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let mut book = self.book();
+        let times = std::mem::take(&mut book.times);
+        let lost = std::mem::take(&mut book.pending).len() + std::mem::take(&mut book.superseded);
+        Account {
+            from_sending: times.iter().map(|(sent, _)| *sent).collect(),
+            from_acknowledgement: times.iter().map(|(_, acknowledged)| *acknowledged).collect(),
+            lost,
+            refused: std::mem::take(&mut book.refused),
+            backwards: std::mem::take(&mut book.backwards),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Ledger;
+
+    #[tokio::test]
+    async fn a_change_is_seen_lost_or_refused() {
+        let ledger = Ledger::default();
+        for name in ["a", "b", "c"] {
+            ledger.seen(name.into(), "None".into(), Some(1));
+            assert_eq!(ledger.sending(name), "Allocated");
+        }
+        ledger.acknowledged("a");
+        ledger.seen("a".into(), "None".into(), Some(2));
+        assert_eq!(ledger.outstanding(), 3);
+        ledger.seen("a".into(), "Allocated".into(), Some(1));
+        ledger.refused("b");
+        let account = ledger.close(Duration::ZERO).await;
+        assert_eq!(account.from_sending.len(), 1);
+        assert_eq!((account.lost, account.refused, account.backwards), (1, 1, 1));
+        assert_eq!(ledger.sending("a"), "None");
+    }
+}
