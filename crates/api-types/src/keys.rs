@@ -38,7 +38,8 @@ pub mod label {
     pub const NETWORK_DISABLED: &str = "game.kruise.io/network-disabled";
     /// `true`: the GameServer goes when its Pod is gone; `false`: its id is wanted again. On GameServers; gss-controller.
     pub const GS_DELETING: &str = "game.kruise.io/gs-deleting";
-    /// Node of the server's Pod. On GameServers; node-watcher.
+    /// Node of the server's Pod. On GameServers; born with it, then node-watcher. Absent where the name has more than 63
+    /// characters.
     pub const NODE_NAME: &str = "game.kruise.io/node-name";
     /// `true` while a network plugin wants the Pod out of service during an in-place update. On Pods.
     pub const INPLACE_NOT_READY_BLOCKER: &str = "game.kruise.io/inplace-update-not-ready-blocker";
@@ -130,7 +131,7 @@ pub mod condition {
     pub const DEGRADED: &str = "Degraded";
     /// GameServer: the Pod and its containers are well.
     pub const POD_NORMAL: &str = "PodNormal";
-    /// GameServer: the Pod's node is well.
+    /// GameServer: the Pod's node is well. Absent while it has always been.
     pub const NODE_NORMAL: &str = "NodeNormal";
     /// GameServer: every claimed volume is bound and well.
     pub const PERSISTENT_VOLUME_NORMAL: &str = "PersistentVolumeNormal";

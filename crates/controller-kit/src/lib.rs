@@ -7,6 +7,7 @@
 //! | [`watch`], [`store`] | thin watches into indexed stores of narrow types |
 //! | [`queue`] | deduplicated keys, bounded concurrency, per-key backoff |
 //! | [`write`](mod@write) | the four mutating shapes and their outcomes |
+//! | [`echo`] | own writes that the cache does not show yet |
 //! | [`events`] | Kubernetes events that can never crowd out real writes |
 //! | [`admin`] | `/livez`, `/readyz`, `/metrics` |
 //!
@@ -44,6 +45,7 @@ pub mod admin;
 pub mod args;
 pub mod backoff;
 pub mod client;
+pub mod echo;
 pub mod events;
 pub mod key;
 pub mod queue;

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use api_types::{keys, views::Meta};
 use controller_kit::{
+    echo::Version,
     events::{EventRecord, Events, Regarding},
     key::ObjectKey,
     queue::Next,
@@ -15,7 +16,7 @@ use serde_json::Value;
 
 use crate::{
     error::Error,
-    memory::{Memory, Version},
+    memory::Memory,
     metrics::{self, Deletion},
     observe::Snapshot,
     plan::{Creation, Plan, StatusStep, Update},

@@ -48,15 +48,11 @@ pub(crate) fn game_server(pod: &PodView, set: &SetView) -> Value {
     })
 }
 
-/// The merge patch that brings a GameServer's metadata up to the set's template and the Pod's node, or `None`.
+/// The merge patch that brings a GameServer's metadata up to the set's template, or `None`.
 ///
 /// Keys that came from an earlier template and left it are removed; every other key of the GameServer is a user's and
 /// stays. A key in both is the template's, once, when the template changes: it is not put back if a user edits it.
-pub(crate) fn metadata_patch(
-    pod: &PodView,
-    set: Option<&SetView>,
-    game_server: &GameServerView,
-) -> Option<Value> {
+pub(crate) fn metadata_patch(set: Option<&SetView>, game_server: &GameServerView) -> Option<Value> {
     let mut labels = Map::new();
     let mut annotations = Map::new();
     if let Some(set) = set.filter(|set| {
@@ -72,16 +68,6 @@ pub(crate) fn metadata_patch(
         annotations.extend(strings(&set.template_annotations));
         annotations.extend(bookkeeping(set));
     }
-    if let Some(node) = node_label(pod)
-        && game_server
-            .metadata
-            .labels
-            .get(keys::label::NODE_NAME)
-            .map(String::as_str)
-            != Some(node)
-    {
-        labels.insert(keys::label::NODE_NAME.into(), json!(node));
-    }
     let mut metadata = Map::new();
     for (name, members) in [("labels", labels), ("annotations", annotations)] {
         if !members.is_empty() {
@@ -91,10 +77,11 @@ pub(crate) fn metadata_patch(
     (!metadata.is_empty()).then(|| json!({ "metadata": metadata }))
 }
 
-/// The Pod's node as a label value; `None` while the Pod is not scheduled.
+/// The Pod's node as a label value; `None` while the Pod is not scheduled. This is the birth value: from then on
+/// node-watcher writes the label. With it in the create, a server costs no patch of it.
 ///
-/// A node's name may have 253 characters, a label's value 63: a longer one is left out, for a patch that the API server
-/// refuses would hold up everything else in it.
+/// A node's name may have 253 characters, a label's value 63: a longer one is left out, for the API server would refuse
+/// the whole object.
 fn node_label(pod: &PodView) -> Option<&str> {
     pod.node_name.as_deref().filter(|name| name.len() <= 63)
 }

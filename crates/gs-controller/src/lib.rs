@@ -8,11 +8,11 @@
 //! | | |
 //! |---|---|
 //! | watches | Pods with label `game.kruise.io/owner-gss`, GameServers, GameServerSets, PersistentVolumeClaims, and PersistentVolumes unless restricted to namespaces |
-//! | writes | GameServers: create, delete |
-//! | | GameServer labels `owner-gss`, `node-name`, and labels and annotations of the set's template |
+//! | writes | GameServers: create (with label `node-name`, whose writer afterwards is node-watcher), delete |
+//! | | GameServer label `owner-gss`, and labels and annotations of the set's template |
 //! | | GameServer annotations `gsTemplate-metadata-hash`, `gsTemplate-metadata-keys` |
 //! | | GameServer status: `desiredState`, `currentState`, `podStatus`, `updatePriority`, `deletionPriority`, `lastTransitionTime`, conditions `PodNormal` and `PersistentVolumeNormal` |
-//! | leaves alone | `networkStatus` (network-plugins), `serviceQualitiesConditions` (quality-prober), condition `NodeNormal` (node-watcher), `deletionClaim` and label `gs-deleting` (gss-controller), all of `spec` |
+//! | leaves alone | `networkStatus` (network-plugins), `serviceQualitiesConditions` (quality-prober), condition `NodeNormal` and label `node-name` (node-watcher), `deletionClaim` and label `gs-deleting` (gss-controller), all of `spec` |
 //! | field manager | `gamekeeper-gs-controller`; the status by server-side apply, so other writers' fields are never touched |
 //! | events | on GameServers: Warning with a condition's reason when it turns `False`; `GameServerRecreated` |
 //! | metrics | `gamekeeper_gs_by_state`, `gamekeeper_gs_by_ops_state`, `gamekeeper_gs_created_total`, `gamekeeper_gs_deleted_total`, `gamekeeper_gs_ready_to_status_seconds` |

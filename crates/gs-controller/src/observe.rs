@@ -5,11 +5,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use controller_kit::{key::ObjectKey, store::Store};
+use controller_kit::{echo::Version, key::ObjectKey, store::Store};
 
 use crate::{
     conditions::{Claim, ClaimState},
-    memory::Version,
     plan::Observed,
     views::{ClaimView, GameServerView, PodView, SetView, VolumeView},
 };

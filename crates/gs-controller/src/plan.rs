@@ -39,7 +39,7 @@ pub(crate) struct Moment<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limits {
     /// How long a Pod may stay unscheduled before it gets its GameServer all the same. A GameServer made after the
-    /// scheduling carries the node's name from its birth; one made before costs a patch more.
+    /// scheduling carries the node's name from its birth; one made before costs a patch by node-watcher.
     pub scheduling: Duration,
     /// How long a status may wait.
     pub status: Patience,
@@ -198,7 +198,7 @@ fn update(
     let set = observed
         .set
         .filter(|set| Some(set.metadata.uid.as_str()) == owner);
-    let metadata = build::metadata_patch(pod, set, game_server);
+    let metadata = build::metadata_patch(set, game_server);
     let desired = status::desired(pod, game_server, observed.claims, moment.now);
     let status = if desired.is_stored(&game_server.status) {
         StatusStep::Keep

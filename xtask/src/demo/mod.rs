@@ -57,7 +57,7 @@ pub async fn run(options: Options) -> Result<()> {
     let (running, simulated) = cluster_for(&options, &root).await?;
     let kubectl = Kubectl::new(&running);
 
-    heading("2/7  Gamekeeper: CRDs, and three controllers with their own ServiceAccounts");
+    heading("2/7  Gamekeeper: CRDs, and the controllers with their own ServiceAccounts");
     let manifest =
         std::fs::read_to_string(root.join(MANIFEST)).with_context(|| format!("can't read {MANIFEST}"))?;
     let fleet_options = FleetOptions {

@@ -21,11 +21,13 @@ pub enum Controller {
     Gs,
     /// Carries GameServer.spec to Pods.
     PodSync,
+    /// Shows on GameServers how their nodes are.
+    NodeWatcher,
 }
 
 impl Controller {
     /// Every controller, in the order an installation starts them.
-    pub const ALL: [Self; 3] = [Self::Gss, Self::Gs, Self::PodSync];
+    pub const ALL: [Self; 4] = [Self::Gss, Self::Gs, Self::PodSync, Self::NodeWatcher];
 
     /// Binary, ServiceAccount and package name.
     pub const fn name(self) -> &'static str {
@@ -33,6 +35,7 @@ impl Controller {
             Self::Gss => "gss-controller",
             Self::Gs => "gs-controller",
             Self::PodSync => "pod-sync",
+            Self::NodeWatcher => "node-watcher",
         }
     }
 }

@@ -70,29 +70,25 @@ fn a_node_name_too_long_for_a_label_is_left_out() {
         .view();
     let body = game_server(&long, &set().view());
     assert_eq!(body["metadata"]["labels"].get("game.kruise.io/node-name"), None);
-    assert_eq!(
-        metadata_patch(&long, Some(&set().view()), &born(&set()).view()),
-        None
-    );
 }
 
 #[test]
-fn the_node_of_the_next_pod_is_shown_and_an_unscheduled_one_changes_nothing() {
-    let server = born(&set()).view();
-    let moved = pod().edit(|it| it["spec"]["nodeName"] = json!("node-2")).view();
-    assert_eq!(
-        metadata_patch(&moved, Some(&set().view()), &server),
-        Some(json!({"metadata": {"labels": {"game.kruise.io/node-name": "node-2"}}}))
-    );
-    assert_eq!(
-        metadata_patch(&pod().unscheduled().view(), Some(&set().view()), &server),
-        None
-    );
+fn once_it_exists_its_node_is_another_writers() {
+    let unlabelled = born(&set()).edit(|it| {
+        let labels = it["metadata"]["labels"].as_object_mut().unwrap();
+        labels.remove("game.kruise.io/node-name");
+    });
+    for server in [
+        unlabelled,
+        born(&set()).label("game.kruise.io/node-name", "node-2"),
+    ] {
+        assert_eq!(metadata_patch(Some(&set().view()), &server.view()), None);
+    }
 }
 
 #[test]
 fn without_the_set_the_template_metadata_stays() {
-    assert_eq!(metadata_patch(&pod().view(), None, &born(&set()).view()), None);
+    assert_eq!(metadata_patch(None, &born(&set()).view()), None);
 }
 
 #[test]
@@ -123,7 +119,7 @@ proptest! {
             server.0["metadata"]["annotations"][key] = json!(value);
         }
         let new = set().template(&json!(new_labels), &json!(new_annotations));
-        if let Some(patch) = metadata_patch(&pod().view(), Some(&new.view()), &server.view()) {
+        if let Some(patch) = metadata_patch(Some(&new.view()), &server.view()) {
             fixture::merge(&mut server.0, &patch);
         }
         let mut expected = born(&new).0["metadata"].clone();
@@ -133,6 +129,6 @@ proptest! {
         }
         expected["uid"] = json!(fixture::GAME_SERVER_UID);
         prop_assert_eq!(&server.0["metadata"], &expected);
-        prop_assert_eq!(metadata_patch(&pod().view(), Some(&new.view()), &server.view()), None);
+        prop_assert_eq!(metadata_patch(Some(&new.view()), &server.view()), None);
     }
 }

@@ -86,11 +86,7 @@ fn shown(priority: Option<&IntOrString>) -> String {
     priority.map_or_else(|| "0".to_owned(), IntOrString::to_label_string)
 }
 
-const READ_LABELS: [&str; 3] = [
-    keys::label::OWNER_GSS,
-    keys::label::GS_DELETING,
-    keys::label::NODE_NAME,
-];
+const READ_LABELS: [&str; 2] = [keys::label::OWNER_GSS, keys::label::GS_DELETING];
 const READ_ANNOTATIONS: [&str; 2] = [
     keys::annotation::GS_TEMPLATE_METADATA_HASH,
     keys::annotation::GS_TEMPLATE_METADATA_KEYS,

@@ -1,0 +1,65 @@
+//! A GameServer: what it says about its node.
+
+use api_types::{GameServerCondition, keys, views::Meta};
+use serde::Deserialize;
+
+use super::{PodView, identity};
+
+/// A GameServer as this controller keeps it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(from = "WireGameServer")]
+pub(crate) struct GameServerView {
+    /// Identity and owners.
+    pub metadata: Meta,
+    /// Label `node-name`.
+    pub node_label: Option<String>,
+    /// Condition `NodeNormal`.
+    pub condition: Option<GameServerCondition>,
+}
+
+impl GameServerView {
+    /// Whether this is the record of `pod` rather than of an earlier one of its name. One without a controller, made by
+    /// hand or restored without owners, is taken for this Pod's.
+    pub(crate) fn is_of(&self, pod: &PodView) -> bool {
+        self.metadata.controller().is_none_or(|owner| {
+            let set = pod.metadata.controller().map(|set| set.uid.as_str());
+            owner.uid == pod.metadata.uid || Some(owner.uid.as_str()) == set
+        })
+    }
+
+    /// Whether what is to be written may differ between the two.
+    pub(crate) fn differs(&self, other: &Self) -> bool {
+        let seen = |it: &Self| (it.metadata.uid.clone(), it.metadata.owner_references.clone());
+        seen(self) != seen(other)
+            || (&self.node_label, &self.condition) != (&other.node_label, &other.condition)
+    }
+}
+
+#[derive(Deserialize)]
+struct WireGameServer {
+    metadata: Meta,
+    #[serde(default)]
+    status: WireStatus,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct WireStatus {
+    conditions: Option<Vec<GameServerCondition>>,
+}
+
+impl From<WireGameServer> for GameServerView {
+    fn from(game_server: WireGameServer) -> Self {
+        let mut metadata = game_server.metadata;
+        Self {
+            node_label: metadata.labels.remove(keys::label::NODE_NAME),
+            metadata: identity(metadata),
+            condition: game_server
+                .status
+                .conditions
+                .into_iter()
+                .flatten()
+                .find(|condition| condition.type_ == keys::condition::NODE_NORMAL),
+        }
+    }
+}
