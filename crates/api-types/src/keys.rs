@@ -22,6 +22,10 @@ pub const GS_SYNC_PREFIX: &str = "gs-sync/";
 /// Readiness gate that lets an in-place update take a Pod out of service before its image changes.
 pub const IN_PLACE_UPDATE_READY: &str = "InPlaceUpdateReady";
 
+/// Readiness gate that keeps a Pod out of service while a lifecycle hook with `markPodNotReady` holds it. The name, and the
+/// list of keys in the condition's message, are those of OpenKruise: Pods taken over from it have this gate.
+pub const KRUISE_POD_READY: &str = "KruisePodReady";
+
 /// Label keys.
 pub mod label {
     /// Name of the owning GameServerSet. On Pods (gss-controller) and GameServers (gs-controller).
@@ -129,6 +133,10 @@ pub mod condition {
     pub const SCALE_IN_BLOCKED: &str = "ScaleInBlocked";
     /// GameServerSet: the spec cannot be carried out as written; the message says why.
     pub const DEGRADED: &str = "Degraded";
+    /// GameServerSet: a lifecycle hook has held servers for long.
+    pub const HOOK_BLOCKED: &str = "HookBlocked";
+    /// GameServerSet: volume claims keep servers from being created or started.
+    pub const VOLUME_BLOCKED: &str = "VolumeBlocked";
     /// GameServer: the Pod and its containers are well.
     pub const POD_NORMAL: &str = "PodNormal";
     /// GameServer: the Pod's node is well. Absent while it has always been.

@@ -69,6 +69,7 @@ impl Controller {
             return result.map(|()| Next::Done);
         }
         let report = status::compute(&observed, &plan, &outcome, clock);
+        self.memory.waiting(&key, &meta.uid, &report.waiting);
         let written = pass.report(&report).await?;
         result?;
         Ok(next(&observed, &plan, written, report.changes_in))
@@ -83,6 +84,7 @@ fn next(observed: &Observed, plan: &Plan, written: StatusWrite, changes_in: Opti
             StatusWrite::Done => None,
             StatusWrite::In(wait) => Some(wait),
         },
+        observed.pending.backing_off.values().min().copied(),
         changes_in.map(|seconds| Duration::from_secs(seconds.unsigned_abs())),
         (!observed.pending.is_empty() || !plan.create.is_empty() || !plan.delete.is_empty())
             .then_some(LOOK_AGAIN),

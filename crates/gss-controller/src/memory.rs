@@ -11,7 +11,12 @@ use std::{
 
 use controller_kit::{key::ObjectKey, store::Store};
 
-use crate::{plan::ids::Id, views::PodView};
+use crate::{
+    metrics,
+    plan::{backoff::End, ids::Id},
+    status::hooks::Waiting,
+    views::PodView,
+};
 
 /// How long an own write is remembered without its event. Watches lag by milliseconds; a relist takes seconds.
 const EXPIRY: Duration = Duration::from_secs(10);
@@ -29,6 +34,8 @@ pub struct Pending {
     pub claimed: HashMap<String, String>,
     /// Ids whose Pod name somebody else uses, and what was found.
     pub blocked: BTreeMap<Id, String>,
+    /// UIDs of ended Pods whose replacement waits, and for how long still.
+    pub backing_off: BTreeMap<String, Duration>,
 }
 
 impl Pending {
@@ -46,6 +53,8 @@ struct SetMemory {
     deleted: HashMap<String, Instant>,
     claimed: HashMap<String, (String, Instant)>,
     blocked: BTreeMap<Id, (String, Instant)>,
+    ends: HashMap<Id, End>,
+    waiting: Vec<Waiting>,
     /// Resource version of the latest own write to the set.
     version: Option<(u64, Instant)>,
     creation_failed: bool,
@@ -85,12 +94,39 @@ impl Memory {
                     .iter()
                     .map(|(uid, (reason, _))| (uid.clone(), reason.clone()))
                     .collect(),
+                backing_off: BTreeMap::new(),
                 blocked: set
                     .blocked
                     .iter()
                     .map(|(id, (what, _))| (*id, what.clone()))
                     .collect(),
             }
+        })
+    }
+
+    /// Which of these ended Pods are not to be replaced yet, by UID, and how long they stay.
+    pub fn ended<'a>(
+        &self,
+        key: &ObjectKey,
+        uid: &str,
+        ended: impl Iterator<Item = (Id, &'a str)>,
+        now: Instant,
+    ) -> BTreeMap<String, Duration> {
+        self.with(key, uid, |set| {
+            let mut waiting = BTreeMap::new();
+            for (id, pod_uid) in ended {
+                let before = set.ends.get(&id);
+                let end = match before.filter(|end| end.pod_uid == pod_uid) {
+                    Some(same) => same.clone(),
+                    None => End::after(before, pod_uid, now),
+                };
+                if let Some(left) = end.left(now) {
+                    waiting.insert(pod_uid.to_owned(), left);
+                }
+                set.ends.insert(id, end);
+            }
+            set.ends.retain(|_, end| !end.is_over(now));
+            waiting
         })
     }
 
@@ -168,9 +204,27 @@ impl Memory {
         })
     }
 
+    /// What waits for hooks in this set now; the metrics show the sum over all sets.
+    pub fn waiting(&self, key: &ObjectKey, set_uid: &str, waiting: &[Waiting]) {
+        let before = self.with(key, set_uid, |set| {
+            std::mem::replace(&mut set.waiting, waiting.to_vec())
+        });
+        if before != waiting {
+            self.show_waiting();
+        }
+    }
+
+    fn show_waiting(&self) {
+        let sets = self.lock();
+        metrics::hooks_waiting(sets.values().flat_map(|set| &set.waiting));
+    }
+
     /// The set is gone.
     pub fn forget(&self, key: &ObjectKey) {
-        self.lock().remove(key);
+        let gone = self.lock().remove(key);
+        if gone.is_some_and(|set| !set.waiting.is_empty()) {
+            self.show_waiting();
+        }
     }
 
     fn with<R>(&self, key: &ObjectKey, uid: &str, act: impl FnOnce(&mut SetMemory) -> R) -> R {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use metrics::{counter, describe_counter, describe_histogram, histogram};
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+
+use crate::status::hooks::Waiting;
 
 /// Describes the metrics once, at start.
 pub fn describe() {
@@ -10,6 +12,18 @@ pub fn describe() {
     describe_counter!(
         "gamekeeper_gss_pods_deleted_total",
         "Pods whose deletion was accepted, by reason of the deletion."
+    );
+    describe_counter!(
+        "gamekeeper_gss_hooks_entered_total",
+        "Pods told of their deletion because the preDelete hook holds them."
+    );
+    describe_gauge!(
+        "gamekeeper_gss_hooks_waiting",
+        "Servers that wait for a lifecycle hook, by hook."
+    );
+    describe_gauge!(
+        "gamekeeper_gss_hooks_oldest_timestamp_seconds",
+        "Since when, in seconds since 1970, the server that has waited longest for a hook has waited, by hook; 0: none does."
     );
     describe_counter!(
         "gamekeeper_gss_creations_refused_total",
@@ -43,6 +57,34 @@ pub(crate) fn pod_deleted(reason: &str) {
         .into_iter()
         .find(|known| *known == reason);
     counter!("gamekeeper_gss_pods_deleted_total", "reason" => known.unwrap_or("Other")).increment(1);
+}
+
+pub(crate) fn hook_entered() {
+    counter!("gamekeeper_gss_hooks_entered_total").increment(1);
+}
+
+/// Everything that waits, in all sets.
+pub(crate) fn hooks_waiting<'a>(all: impl Iterator<Item = &'a Waiting>) {
+    let mut sums = [
+        ("preDelete", 0, i64::MAX),
+        ("inPlaceUpdate", 0, i64::MAX),
+        ("preNormal", 0, i64::MAX),
+    ];
+    for waiting in all {
+        for (hook, servers, oldest) in &mut sums {
+            if *hook == waiting.hook {
+                *servers += waiting.servers;
+                *oldest = waiting.since.min(*oldest);
+            }
+        }
+    }
+    for (hook, servers, oldest) in sums {
+        let oldest = if servers == 0 { 0 } else { oldest };
+        gauge!("gamekeeper_gss_hooks_waiting", "hook" => hook).set(f64::from(servers));
+        // Seconds since 1970 are far below the 2^53 that a float holds exactly.
+        #[allow(clippy::cast_precision_loss)]
+        gauge!("gamekeeper_gss_hooks_oldest_timestamp_seconds", "hook" => hook).set(oldest as f64);
+    }
 }
 
 pub(crate) fn creation_refused(category: &'static str) {

@@ -14,9 +14,10 @@ use jiff::Timestamp;
 use crate::{
     memory::{Memory, Pending},
     plan::{
+        hooks,
         ids::{BadItem, Id, IdSet},
         record::Record,
-        server::{Server, ServerPod, Stage, Standing},
+        server::{Hold, Server, ServerPod, Stage, Standing},
     },
     views::PodView,
 };
@@ -91,11 +92,17 @@ impl Stores {
         clock: Timestamp,
     ) -> Option<Observed> {
         let set = self.sets.get(key)?;
-        let pending = memory.pending(key, &set.metadata.uid, &self.pods, now);
+        let mut pending = memory.pending(key, &set.metadata.uid, &self.pods, now);
         let index = key.to_string();
+        let pods = self.pods.by_index(BY_SET, &index);
+        let ended = pods
+            .iter()
+            .filter(|pod| has_ended(pod) && !pod.metadata.is_terminating())
+            .filter_map(|pod| Some((id_in(&set, &pod.metadata.name)?, pod.metadata.uid.as_str())));
+        pending.backing_off = memory.ended(key, &set.metadata.uid, ended, now);
         Some(assemble(
             set,
-            self.pods.by_index(BY_SET, &index),
+            pods,
             |name| {
                 self.game_servers
                     .get(&ObjectKey::new(key.namespace.clone(), name))
@@ -201,13 +208,19 @@ fn is_kruise_workload(set: &GameServerSetView, owner: &OwnerRef) -> bool {
 
 fn servers(observed: &Observed, clock: Timestamp) -> Vec<Server> {
     let min_ready = min_ready_seconds(&observed.set);
+    let hook = hooks::pre_delete(&observed.set);
     let mut servers: BTreeMap<Id, Server> = BTreeMap::new();
     for (id, pod) in &observed.pods {
         let game_server = observed.game_servers.get(id);
+        let held = hook
+            .is_some_and(|hook| hooks::holds_deletion(hook, &pod.metadata, game_server.map(AsRef::as_ref)));
+        let uid = &pod.metadata.uid;
         let seen = ServerPod {
-            uid: pod.metadata.uid.clone(),
-            stage: stage(pod, game_server, &observed.pending),
+            uid: uid.clone(),
+            stage: stage(*id, pod, held, observed),
             available: availability(pod, min_ready, clock) == Availability::Available,
+            hold: hold(pod, held),
+            backs_off: observed.pending.backing_off.contains_key(uid),
         };
         let label = pod.metadata.label(label::GS_OPS_STATE);
         servers.insert(*id, server(*id, Some(seen), game_server, label));
@@ -226,6 +239,8 @@ fn servers(observed: &Observed, clock: Timestamp) -> Vec<Server> {
                 uid: uid.clone(),
                 stage: Stage::Live,
                 available: false,
+                hold: Hold::Free,
+                backs_off: false,
             });
         }
     }
@@ -250,27 +265,50 @@ fn server(
     }
 }
 
-fn stage(pod: &PodView, game_server: Option<&Arc<GameServerView>>, pending: &Pending) -> Stage {
-    let uid = &pod.metadata.uid;
+fn stage(id: Id, pod: &PodView, held: bool, observed: &Observed) -> Stage {
+    let (uid, pending) = (&pod.metadata.uid, &observed.pending);
     if pod.metadata.is_terminating() || pending.deleted.contains(uid) {
         return Stage::Terminating;
     }
-    if pod.metadata.label(label::LIFECYCLE_STATE) == Some(keys::lifecycle::PREPARING_DELETE) {
-        return Stage::PreparingDelete;
-    }
-    let written = game_server
+    let claim = observed
+        .game_servers
+        .get(&id)
         .and_then(|found| found.deletion_claim.as_ref())
         .filter(|claim| claim.pod_uid == *uid);
-    if let Some(reason) = written
+    let claimed = claim
         .map(|claim| &claim.reason)
-        .or_else(|| pending.claimed.get(uid))
-    {
-        return Stage::Claimed(reason.clone());
+        .or_else(|| pending.claimed.get(uid));
+    let told = lifecycle(pod) == keys::lifecycle::PREPARING_DELETE;
+    if let Some(reason) = claimed {
+        return if held || told {
+            Stage::PreparingDelete(Some(reason.clone()))
+        } else {
+            Stage::Claimed(reason.clone())
+        };
     }
-    match pod.phase.as_deref() {
-        Some("Failed" | "Succeeded") => Stage::Ended,
-        _ => Stage::Live,
+    if told {
+        return Stage::PreparingDelete(None);
     }
+    if has_ended(pod) { Stage::Ended } else { Stage::Live }
+}
+
+/// Whether all of its containers have ended for good: no kubelet starts them again.
+fn has_ended(pod: &PodView) -> bool {
+    matches!(pod.phase.as_deref(), Some("Failed" | "Succeeded"))
+}
+
+fn hold(pod: &PodView, held: bool) -> Hold {
+    let told = lifecycle(pod) == keys::lifecycle::PREPARING_DELETE;
+    match held {
+        false => Hold::Free,
+        true if told || pod.metadata.is_terminating() => Hold::Waits,
+        true => Hold::Holds,
+    }
+}
+
+/// Where the Pod is in its lifecycle, one of [`keys::lifecycle`]; empty for Pods that nobody has told.
+pub fn lifecycle(pod: &PodView) -> &str {
+    pod.metadata.label(label::LIFECYCLE_STATE).unwrap_or_default()
 }
 
 /// Whether a Pod counts as available.
@@ -300,12 +338,11 @@ pub fn min_ready_seconds(set: &GameServerSetView) -> i64 {
 
 /// Whether `pod` has been ready and in service for `min_ready` seconds.
 pub fn availability(pod: &PodView, min_ready: i64, clock: Timestamp) -> Availability {
-    let lifecycle = pod.metadata.label(label::LIFECYCLE_STATE).unwrap_or_default();
     let ready = pod
         .condition("Ready")
         .filter(|condition| condition.status == "True");
     let in_service =
-        ["", keys::lifecycle::NORMAL].contains(&lifecycle) && pod.phase.as_deref() == Some("Running");
+        ["", keys::lifecycle::NORMAL].contains(&lifecycle(pod)) && pod.phase.as_deref() == Some("Running");
     let Some(ready) = ready.filter(|_| in_service && !pod.metadata.is_terminating()) else {
         return Availability::No;
     };

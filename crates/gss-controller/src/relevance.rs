@@ -42,6 +42,7 @@ pub fn of_pod(change: &Change<PodView>) -> Relevance {
             pod.metadata.is_terminating(),
             pod.phase.clone(),
             pod.metadata.owner_references.clone(),
+            pod.metadata.finalizers.clone(),
         )
     };
     if deciding(old) != deciding(new) || old.metadata.labels != new.metadata.labels {

@@ -1,6 +1,7 @@
 //! The set's status, computed from what was observed and what came of the plan. Pure.
 
 mod conditions;
+pub mod hooks;
 
 use api_types::{
     Condition, GameServerSetStatus, GameServerState, GameServerView, PlanRecord, keys::label, ops_state,
@@ -39,6 +40,8 @@ pub struct StatusReport {
     pub settled: bool,
     /// Seconds after which the passing of time alone changes the status.
     pub changes_in: Option<i64>,
+    /// Servers that wait for lifecycle hooks.
+    pub waiting: Vec<hooks::Waiting>,
 }
 
 /// Computes the status.
@@ -69,7 +72,9 @@ pub fn compute(observed: &Observed, plan: &Plan, outcome: &Outcome, clock: Times
     if outcome.recorded {
         status.plan = Some(next_record(before.plan.as_ref(), plan, generation));
     }
-    let conditions = conditions::all(observed, plan, outcome, &counts);
+    let waiting = hooks::waiting(observed, clock);
+    let mut conditions = conditions::all(observed, plan, outcome, &counts);
+    conditions.extend(hooks::blocked(observed, &waiting, clock));
     let settled = conditions
         .iter()
         .any(|condition| condition.type_ == "Progressing" && condition.status == "False");
@@ -77,7 +82,11 @@ pub fn compute(observed: &Observed, plan: &Plan, outcome: &Outcome, clock: Times
     StatusReport {
         status,
         settled,
-        changes_in: counts.changes_in,
+        changes_in: [counts.changes_in, hooks::changes_in(&waiting, clock)]
+            .into_iter()
+            .flatten()
+            .min(),
+        waiting,
     }
 }
 
@@ -93,6 +102,7 @@ pub fn awaiting_take_over(observed: &Observed, clock: Timestamp) -> StatusReport
         status,
         settled: true,
         changes_in: None,
+        waiting: Vec::new(),
     }
 }
 
@@ -183,7 +193,9 @@ impl Counts {
             counts.pre_delete += i32::from(pod.state() == GameServerState::PreDelete);
             counts.serving += u64::from(ready && stays && desired.contains(*id));
             let goes = plan
-                .delete
+                .scale
+                .record
+                .deleting
                 .binary_search_by_key(id, |deletion| deletion.id)
                 .is_ok();
             counts.leaving += u64::from(!stays || goes);

@@ -6,8 +6,9 @@
 //! 2. Each victim's GameServer gets its deletion claim, with the GameServer's `resourceVersion`; one that has none gets one
 //!    first. This is the point of no return for that Pod. An allocator that was faster makes the claim fail, and another victim is chosen; one that is later
 //!    is refused by the API server.
-//! 3. The Pod is deleted, with its UID. Pods are created at the same time, under names that only one Pod can have.
-//! 4. Everything that follows from the above: reserves, readiness gates, surviving GameServers, status.
+//! 3. The `preDelete` hook has its say; where it holds the Pod, the Pod's state says so and the rest waits for it.
+//! 4. The Pod is deleted, with its UID. Pods are created at the same time, under names that only one Pod can have.
+//! 5. Everything that follows from the above: reserves, readiness gates, surviving GameServers, status.
 //!
 //! Each step is recomputed from what the previous ones left in the API, so the process may end after any request.
 //!
@@ -33,6 +34,7 @@
 //! first.
 
 mod claim;
+mod hooks;
 mod pods;
 mod set;
 
@@ -131,9 +133,10 @@ impl Pass<'_> {
         }
         outcome.reserve_error = self.write_reserves().await?;
         let gates = self.open_gates().await;
+        let lifecycle = self.write_lifecycle().await;
         let survivors = self.write_survivors().await;
         // A stale decision is repeated at once, whatever else there was.
-        let results = [deleted, survivors, created, gates];
+        let results = [deleted, survivors, lifecycle, created, gates];
         let stale = results
             .iter()
             .find(|result| matches!(result, Err(Error::Stale(_))));

@@ -19,7 +19,7 @@ use crate::{
     build::pod,
     error::Error,
     metrics,
-    plan::{Gate, ids::Id, record::Deletion},
+    plan::{Gate, hooks, ids::Id, record::Deletion},
     status::rfc3339,
     views::PodView,
 };
@@ -134,6 +134,9 @@ impl Pass<'_> {
     async fn delete_pod(&self, deletion: &Deletion, warrant: &Warrant<'_>) -> Result<(), Error> {
         self.claim(deletion, warrant).await?;
         self.may_delete(deletion, warrant).await?;
+        if let Some(hook) = hooks::pre_delete(&self.observed.set) {
+            return self.delete_through(hook, deletion).await;
+        }
         let name = names::pod_name(&self.key.name, deletion.id);
         let target = Target::new(POD, &self.key.namespace, &name);
         match self
@@ -145,16 +148,14 @@ impl Pass<'_> {
             // A conflict says that the name has another Pod by now: the one we meant is gone.
             Ok(_) | Err(WriteError::Conflict(_)) => {
                 metrics::pod_deleted(&deletion.reason);
-                self.apply
-                    .memory
-                    .deleted(self.key, self.uid(), &deletion.pod_uid, Instant::now());
+                self.deletion_accepted(deletion);
                 Ok(())
             }
             Err(error) => Err(Error::during("delete a Pod")(error)),
         }
     }
 
-    /// Opens the in-place readiness gate of new Pods.
+    /// Opens the readiness gates of new Pods.
     pub(super) async fn open_gates(&self) -> Result<(), Error> {
         let now = rfc3339(Timestamp::now());
         self.all(
@@ -170,9 +171,9 @@ impl Pass<'_> {
     async fn open_gate(&self, gate: &Gate, now: &str) -> Result<(), Error> {
         let name = names::pod_name(&self.key.name, gate.id);
         let target = Target::status(POD, &self.key.namespace, &name);
-        let condition =
-            json!({ "type": keys::IN_PLACE_UPDATE_READY, "status": "True", "lastTransitionTime": now });
-        let body = json!({ "status": { "conditions": [condition] } });
+        let open = |type_: &&str| json!({ "type": type_, "status": "True", "lastTransitionTime": now });
+        let conditions: Vec<_> = gate.conditions.iter().map(open).collect();
+        let body = json!({ "status": { "conditions": conditions } });
         let uid = Precondition::uid(&gate.pod_uid);
         match self
             .apply

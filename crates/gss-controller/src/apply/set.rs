@@ -116,6 +116,7 @@ impl<'a> Pass<'a> {
         for (type_, event) in [
             (condition::SCALE_IN_BLOCKED, "ScaleInBlocked"),
             (condition::DEGRADED, "Degraded"),
+            (condition::HOOK_BLOCKED, "HookBlocked"),
         ] {
             let now = report
                 .status

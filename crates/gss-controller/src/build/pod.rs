@@ -10,7 +10,7 @@ use api_types::{
 use serde_json::{Map, Value, json};
 
 use super::revision::revision_name;
-use crate::plan::ids::Id;
+use crate::plan::{hooks, ids::Id};
 
 /// The Pod of server `id`, made from the set's template.
 ///
@@ -37,7 +37,22 @@ pub fn pod(set: &GameServerSetView, id: Id, survived: Option<&GameServerView>, n
     if let Some(finalizers) = template.metadata.other.get("finalizers") {
         metadata["finalizers"] = finalizers.clone();
     }
+    let state = if is_in_service(set, &metadata) {
+        keys::lifecycle::NORMAL
+    } else {
+        keys::lifecycle::PREPARING_NORMAL
+    };
+    metadata["labels"][label::LIFECYCLE_STATE] = json!(state);
     json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec(set, &name, survived) })
+}
+
+/// Whether a Pod born with this metadata satisfies the `preNormal` hook, if there is one.
+fn is_in_service(set: &GameServerSetView, metadata: &Value) -> bool {
+    hooks::pre_normal(set).is_none_or(|hook| {
+        // Malformed finalizers keep the Pod from being created anyway.
+        let born = serde_json::from_value(metadata.clone()).unwrap_or_default();
+        hooks::is_satisfied(hook, &born)
+    })
 }
 
 /// Whether Pods of this set can be taken out of service for an update in place.
@@ -125,7 +140,6 @@ fn labels(
         (label::POD_NAME, name.to_owned()),
         (label::POD_INDEX, id.to_string()),
         (label::CONTROLLER_REVISION_HASH, revision_name(set)),
-        (label::LIFECYCLE_STATE, keys::lifecycle::NORMAL.to_owned()),
     ];
     labels.extend(own.map(|(key, value)| (key.to_owned(), value)));
     labels
@@ -191,8 +205,12 @@ fn spec(set: &GameServerSetView, name: &str, survived: Option<&GameServerView>) 
         .as_deref()
         .filter(|service| !service.is_empty());
     spec.insert("subdomain".into(), json!(service.unwrap_or(&set.metadata.name)));
+    let hooks_mark = [hooks::pre_delete(set), hooks::in_place_update(set)];
+    if hooks_mark.into_iter().any(hooks::marks_not_ready) {
+        add_readiness_gate(&mut spec, keys::KRUISE_POD_READY);
+    }
     if updates_in_place(set) {
-        add_readiness_gate(&mut spec);
+        add_readiness_gate(&mut spec, keys::IN_PLACE_UPDATE_READY);
     }
     for container in survived.map_or(&[][..], |survived| &survived.spec.containers) {
         override_container(&mut spec, container);
@@ -201,17 +219,15 @@ fn spec(set: &GameServerSetView, name: &str, survived: Option<&GameServerView>) 
 }
 
 /// The user's gates first, ours last, once.
-fn add_readiness_gate(spec: &mut Map<String, Value>) {
+fn add_readiness_gate(spec: &mut Map<String, Value>, wanted: &str) {
     let gates = spec.entry("readinessGates").or_insert_with(|| json!([]));
     if gates.is_null() {
         *gates = json!([]);
     }
     if let Value::Array(gates) = gates
-        && !gates
-            .iter()
-            .any(|gate| gate["conditionType"] == keys::IN_PLACE_UPDATE_READY)
+        && !gates.iter().any(|gate| gate["conditionType"] == wanted)
     {
-        gates.push(json!({ "conditionType": keys::IN_PLACE_UPDATE_READY }));
+        gates.push(json!({ "conditionType": wanted }));
     }
 }
 

@@ -5,7 +5,7 @@ use super::{
     kill::replicas_after_kill,
     record::Record,
     scale::{ScaleInput, ScalePlan, Strategy, plan},
-    server::{Server, ServerPod, Stage, Standing},
+    server::{Hold, Server, ServerPod, Stage, Standing},
 };
 
 fn ids(text: &str) -> IdSet {
@@ -22,7 +22,7 @@ fn server(text: &str) -> Server {
     let (text, priority) = text.split_once('/').unwrap_or((text, "0"));
     let (text, stage) = match text.chars().last() {
         Some('!') => (&text[..text.len() - 1], Stage::Terminating),
-        Some('~') => (&text[..text.len() - 1], Stage::PreparingDelete),
+        Some('~') => (&text[..text.len() - 1], Stage::PreparingDelete(None)),
         Some('*') => (&text[..text.len() - 1], Stage::Claimed("ScaleIn".to_owned())),
         Some('x') => (&text[..text.len() - 1], Stage::Ended),
         _ => (text, Stage::Live),
@@ -35,6 +35,8 @@ fn server(text: &str) -> Server {
             uid: format!("uid-{id}"),
             stage,
             available: false,
+            hold: Hold::Free,
+            backs_off: false,
         }),
         standing: Standing::of(Some(ops_state), Some(ops_state)),
         deletion_priority: priority.parse().unwrap(),

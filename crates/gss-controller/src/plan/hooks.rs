@@ -5,7 +5,27 @@
 //! every handler has its say; a step that brings it into service (`preNormal`, and the end of an update in place) waits until
 //! *all* of them are there.
 
-use api_types::{LifecycleHook, views::Meta};
+use api_types::{GameServerSetView, GameServerView, LifecycleHook, keys, views::Meta};
+
+/// The hook before a Pod's deletion.
+pub fn pre_delete(set: &GameServerSetView) -> Option<&LifecycleHook> {
+    set.spec.lifecycle.as_ref()?.pre_delete.as_ref()
+}
+
+/// The hook before a new Pod counts as in service.
+pub fn pre_normal(set: &GameServerSetView) -> Option<&LifecycleHook> {
+    set.spec.lifecycle.as_ref()?.pre_normal.as_ref()
+}
+
+/// The hook before and after an update in place.
+pub fn in_place_update(set: &GameServerSetView) -> Option<&LifecycleHook> {
+    set.spec.lifecycle.as_ref()?.in_place_update.as_ref()
+}
+
+/// Whether the hook, if there is one, takes the Pods it holds out of service.
+pub fn marks_not_ready(hook: Option<&LifecycleHook>) -> bool {
+    hook.is_some_and(|hook| hook.mark_pod_not_ready == Some(true))
+}
 
 /// Whether the hook holds the Pod back: any of its finalizers is on the Pod, or any of its labels with this very value.
 pub fn is_held(hook: &LifecycleHook, pod: &Meta) -> bool {
@@ -24,6 +44,19 @@ pub fn is_satisfied(hook: &LifecycleHook, pod: &Meta) -> bool {
             .labels_handler
             .iter()
             .all(|(key, value)| pod.label(key) == Some(value))
+}
+
+/// Whether the `preDelete` hook holds the Pod of this GameServer.
+///
+/// `gs-sync/` labels are the GameServer's and the Pod only shows them, a moment later: a game that has just said there that
+/// it must not be deleted is believed at once.
+pub fn holds_deletion(hook: &LifecycleHook, pod: &Meta, game_server: Option<&GameServerView>) -> bool {
+    is_held(hook, pod)
+        || game_server.is_some_and(|found| {
+            hook.labels_handler.iter().any(|(key, value)| {
+                key.starts_with(keys::GS_SYNC_PREFIX) && found.metadata.label(key) == Some(value)
+            })
+        })
 }
 
 fn finalizers(hook: &LifecycleHook) -> impl Iterator<Item = &String> {
@@ -90,6 +123,26 @@ mod tests {
         let empty = hook(&[], &[]);
         assert!(!is_held(&empty, &pod(&[("a", "b")], &["c/d"])));
         assert!(is_satisfied(&empty, &pod(&[], &[])));
+    }
+
+    #[test]
+    fn a_synced_label_holds_as_soon_as_the_game_server_has_it() {
+        let hook = hook(&[("gs-sync/delete-block", "true"), ("own", "true")], &[]);
+        let game_server = |labels| GameServerView {
+            metadata: pod(labels, &[]),
+            ..GameServerView::default()
+        };
+        let blocked = game_server(&[("gs-sync/delete-block", "true")]);
+        let released = game_server(&[("gs-sync/delete-block", "false"), ("own", "true")]);
+        assert!(holds_deletion(&hook, &pod(&[], &[]), Some(&blocked)));
+        assert!(
+            !holds_deletion(&hook, &pod(&[], &[]), Some(&released)),
+            "own isn't synced"
+        );
+        assert!(!holds_deletion(&hook, &pod(&[], &[]), None));
+        // The Pod's label follows: until it does, the handlers that read the Pod have not heard of it.
+        let shown = pod(&[("gs-sync/delete-block", "true")], &[]);
+        assert!(holds_deletion(&hook, &shown, Some(&released)));
     }
 
     fn labels() -> impl Strategy<Value = BTreeMap<String, String>> {

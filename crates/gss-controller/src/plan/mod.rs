@@ -6,18 +6,22 @@
 //! |---|---|
 //! | [`scale`] | which ids shall exist, which Pods go, which are created |
 //! | [`kill`] | the replicas after opsState `Kill` |
+//! | [`backoff`] | how long an ended Pod stays before it is replaced |
 //! | [`budget`] | how many Pods are created at once |
+//! | [`lifecycle`] | when a new Pod is in service, and which Pods hooks keep out of it |
 //! | [`hooks`] | whether a lifecycle hook holds a Pod or is satisfied |
 //! | [`survivors`] | what happens to GameServers that outlive their Pods |
 //! | [`ids`], [`server`], [`record`] | nothing: the terms the others speak in |
 //!
 //! Still to come, each a module beside these: bringing Pods to a new template (which Pods, in what order, in place or not),
-//! volume claims, and lifecycle hooks. Until then a Pod in lifecycle state `PreparingDelete` is left to whoever put it there.
+//! and volume claims.
 
+pub mod backoff;
 pub mod budget;
 pub mod hooks;
 pub mod ids;
 pub mod kill;
+pub mod lifecycle;
 pub mod record;
 pub mod scale;
 pub mod server;
@@ -28,11 +32,13 @@ use api_types::{IntOrString, ScaleDownStrategyType, keys};
 
 use self::{
     ids::{BadItem, Id, IdSet},
+    lifecycle::LifecycleStep,
     record::Deletion,
     scale::{ScaleInput, ScalePlan, Strategy},
+    server::Server,
     survivors::SurvivorStep,
 };
-use crate::{build::pod::updates_in_place, observe::Observed, views::PodView};
+use crate::{observe::Observed, views::PodView};
 
 /// Creations begun in one pass; more follow in the next. It bounds how long a pass takes (a second at most).
 const MAX_CREATIONS: u64 = 500;
@@ -54,8 +60,10 @@ pub struct Plan {
     pub create_later: u64,
     /// Explicit reserves to write back to the set.
     pub reserves: Option<ReservePatch>,
-    /// Pods whose readiness gate is to be opened for the first time.
+    /// Pods whose readiness gates are to be opened for the first time.
     pub open_gates: Vec<Gate>,
+    /// Steps of Pods in their lifecycle.
+    pub lifecycle: Vec<LifecycleStep>,
     /// Writes to GameServers that outlive their Pods.
     pub survivors: Vec<SurvivorStep>,
 }
@@ -86,13 +94,15 @@ pub struct ReservePatch {
     pub annotation: String,
 }
 
-/// A Pod whose in-place readiness gate has no condition yet.
+/// A Pod with readiness gates that have no condition yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gate {
     /// The server's id.
     pub id: Id,
     /// The Pod's UID.
     pub pod_uid: String,
+    /// The condition types.
+    pub conditions: Vec<&'static str>,
 }
 
 /// Decides what to do. `one_by_one` is set while the API server refuses this set's Pods.
@@ -108,11 +118,12 @@ pub fn plan(observed: &Observed, one_by_one: bool) -> Plan {
     Plan {
         kill,
         record_first,
-        delete: scale.record.deleting.clone(),
+        delete: begun_or_due(&scale.record.deleting, &observed.servers),
         create,
         create_later,
         reserves: reserves(observed, &scale),
         open_gates: gates(observed),
+        lifecycle: lifecycle::steps(observed),
         survivors: survivors::steps(
             &observed.set.metadata.uid,
             &scale.record.desired,
@@ -121,6 +132,22 @@ pub fn plan(observed: &Observed, one_by_one: bool) -> Plan {
         ),
         scale,
     }
+}
+
+/// The deletions about which something can be done: all but those that wait for their hook.
+fn begun_or_due(deleting: &[Deletion], servers: &[Server]) -> Vec<Deletion> {
+    let waits = |deletion: &&Deletion| {
+        servers
+            .binary_search_by_key(&deletion.id, |server| server.id)
+            .ok()
+            .and_then(|at| servers.get(at))
+            .is_some_and(Server::only_waits)
+    };
+    deleting
+        .iter()
+        .filter(|deletion| !waits(deletion))
+        .cloned()
+        .collect()
 }
 
 fn scale_input(observed: &Observed, replicas: u64) -> ScaleInput<'_> {
@@ -193,24 +220,24 @@ fn reserves(observed: &Observed, scale: &ScalePlan) -> Option<ReservePatch> {
     })
 }
 
-/// An in-place update closes the gate later; a Pod that was just created has no condition at all and could never be ready.
+/// They are closed later, by updates and hooks; a Pod that was just created has no such conditions and could never be ready.
 fn gates(observed: &Observed) -> Vec<Gate> {
-    if !updates_in_place(&observed.set) && observed.pods.values().all(|pod| pod.readiness_gates.is_empty()) {
-        return Vec::new();
-    }
-    let closed = |pod: &PodView| {
-        let gate = keys::IN_PLACE_UPDATE_READY;
-        pod.has_gate(gate) && pod.condition(gate).is_none() && !pod.metadata.is_terminating()
-    };
-    let of_pod = |(id, pod): (&Id, &std::sync::Arc<PodView>)| Gate {
-        id: *id,
-        pod_uid: pod.metadata.uid.clone(),
+    const OURS: [&str; 2] = [keys::IN_PLACE_UPDATE_READY, keys::KRUISE_POD_READY];
+    let unset = |pod: &PodView| -> Vec<&'static str> {
+        OURS.into_iter()
+            .filter(|gate| pod.has_gate(gate) && pod.condition(gate).is_none())
+            .collect()
     };
     observed
         .pods
         .iter()
-        .filter(|(_, pod)| closed(pod))
-        .map(of_pod)
+        .filter(|(_, pod)| !pod.readiness_gates.is_empty() && !pod.metadata.is_terminating())
+        .map(|(id, pod)| Gate {
+            id: *id,
+            pod_uid: pod.metadata.uid.clone(),
+            conditions: unset(pod),
+        })
+        .filter(|gate| !gate.conditions.is_empty())
         .collect()
 }
 

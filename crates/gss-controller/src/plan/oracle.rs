@@ -8,7 +8,7 @@ use super::{
     ids::{Id, IdSet},
     record::Record,
     scale::{ScaleInput, ScalePlan, Strategy as Down, creations, plan},
-    server::{Server, ServerPod, Stage, Standing},
+    server::{Hold, Server, ServerPod, Stage, Standing},
 };
 
 const IDS: Id = 12;
@@ -65,7 +65,7 @@ impl World {
             .collect();
         let mut next = 0;
         while (desired.len() as u64) < self.replicas {
-            let held = self.servers.get(&next).and_then(Server::stage) == Some(&Stage::PreparingDelete);
+            let held = self.servers.get(&next).is_some_and(Server::is_held);
             let given_up = self.strategy == Down::ReserveIds
                 && self
                     .record
@@ -128,6 +128,9 @@ impl World {
                 continue;
             }
             let server = self.servers.get_mut(&deletion.id).unwrap();
+            if server.only_waits() {
+                continue;
+            }
             let pod = server.pod.as_mut().unwrap();
             assert_eq!(pod.uid, deletion.pod_uid);
             if matches!(pod.stage, Stage::Live) {
@@ -137,10 +140,14 @@ impl World {
                 );
                 self.taken.insert(pod.uid.clone());
             }
-            pod.stage = if goes_on() {
-                Stage::Terminating
-            } else {
-                Stage::Claimed(deletion.reason.clone())
+            let reason = deletion.reason.clone();
+            (pod.stage, pod.hold) = match (goes_on(), pod.hold) {
+                (false, Hold::Free) => (Stage::Claimed(reason), Hold::Free),
+                (true, Hold::Free) => (Stage::Terminating, Hold::Free),
+                (told, hold) => (
+                    Stage::PreparingDelete(Some(reason)),
+                    if told { Hold::Waits } else { hold },
+                ),
             };
         }
         let occupied = self
@@ -156,6 +163,8 @@ impl World {
                     uid: format!("new-{}", self.created),
                     stage: Stage::Live,
                     available: true,
+                    hold: Hold::Free,
+                    backs_off: false,
                 };
                 let unknown = Server {
                     id,
@@ -168,11 +177,15 @@ impl World {
         }
     }
 
-    /// Terminating Pods, and those held by a hook, go away. What is known of their servers stays, so that the order of
+    /// Terminating Pods go away, and hooks let go of those they hold. What is known of their servers stays, so that the order of
     /// victims depends on nothing but the decisions.
     fn collect(&mut self, mut goes: impl FnMut() -> bool) {
         for server in self.servers.values_mut() {
-            if matches!(server.stage(), Some(Stage::Terminating | Stage::PreparingDelete)) && goes() {
+            let Some(pod) = &mut server.pod else { continue };
+            if pod.hold == Hold::Waits && goes() {
+                pod.hold = Hold::Free;
+            }
+            if matches!(pod.stage, Stage::Terminating) && pod.hold == Hold::Free && goes() {
                 server.pod = None;
             }
         }
@@ -206,15 +219,25 @@ fn server(id: Id) -> impl Strategy<Value = Option<Server>> {
         Some(Stage::Live),
         Some(Stage::Ended),
         Some(Stage::Terminating),
-        Some(Stage::PreparingDelete),
+        Some(Stage::PreparingDelete(None)),
+        Some(Stage::PreparingDelete(Some("Kill".to_owned()))),
         Some(Stage::Claimed("ScaleIn".to_owned())),
     ]);
-    (any::<bool>(), stage, ops.clone(), ops, -1..3_i64).prop_map(
-        move |(known, stage, spec, label, priority)| {
+    let hold = prop::sample::select(vec![Hold::Free, Hold::Free, Hold::Holds, Hold::Waits]);
+    (any::<bool>(), stage, hold, ops.clone(), ops, -1..3_i64).prop_map(
+        move |(known, stage, hold, spec, label, priority)| {
             let pod = stage.map(|stage| ServerPod {
                 uid: format!("old-{id}"),
+                // What a hook holds is never merely claimed, and only what has been told of its deletion waits.
+                hold: match (&stage, hold) {
+                    (Stage::Claimed(_), _) => Hold::Free,
+                    (Stage::Live | Stage::Ended, Hold::Waits) => Hold::Holds,
+                    (Stage::Terminating, Hold::Holds) => Hold::Waits,
+                    (_, hold) => hold,
+                },
                 stage,
                 available: true,
+                backs_off: false,
             });
             let standing = Standing::of(Some(spec), pod.as_ref().map(|_| label));
             (known || pod.is_some()).then_some(Server {
@@ -287,8 +310,9 @@ proptest! {
             let protected = world.is_protected(server.id);
             let wanted = desired.contains(&server.id);
             let expected = match server.stage() {
-                None | Some(Stage::Terminating | Stage::PreparingDelete) => false,
-                Some(Stage::Claimed(_) | Stage::Ended) => true,
+                None | Some(Stage::Terminating) => false,
+                Some(Stage::PreparingDelete(None)) => !protected,
+                Some(Stage::PreparingDelete(Some(_)) | Stage::Claimed(_) | Stage::Ended) => true,
                 Some(Stage::Live) => !wanted && !protected,
             };
             prop_assert_eq!(named, expected, "{:?}", server);

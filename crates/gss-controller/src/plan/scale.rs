@@ -124,7 +124,7 @@ fn grow(input: &ScaleInput<'_>, pool: &IdSet, implicit: &IdSet) -> IdSet {
     let held: IdSet = input
         .servers
         .iter()
-        .filter(|server| server.stage() == Some(&Stage::PreparingDelete))
+        .filter(|server| server.is_held())
         .map(|server| server.id)
         .collect();
     let mut taken = pool.union(input.reserved).union(&held);
@@ -175,10 +175,22 @@ fn deletions(input: &ScaleInput<'_>, record: &Record, desired: &IdSet, protected
         let Some(pod) = &server.pod else { continue };
         let wanted_back = desired.contains(server.id);
         let (urgency, reason) = match &pod.stage {
-            // Done, or in the hands of a lifecycle hook.
-            Stage::Terminating | Stage::PreparingDelete => continue,
+            Stage::Terminating => continue,
+            // Somebody has begun to delete it without a claim: it is finished, but not over an allocation.
+            Stage::PreparingDelete(None) if input.protect_allocated && server.standing.allocated => continue,
+            Stage::PreparingDelete(reason) => {
+                let guess = if wanted_back {
+                    claim_reason::REPLACED
+                } else {
+                    claim_reason::SCALE_IN
+                };
+                // Nothing can be done about it now, so it may not keep others from being named.
+                let urgency = if server.only_waits() { 3 } else { 0 };
+                (urgency, reason.as_deref().unwrap_or(guess))
+            }
             // A claim is final for this Pod, whoever wrote it and whatever was decided since.
             Stage::Claimed(reason) => (0, reason.as_str()),
+            Stage::Ended if wanted_back && pod.backs_off => continue,
             Stage::Ended if wanted_back => (2, claim_reason::REPLACED),
             Stage::Live if wanted_back || protected.contains(server.id) => continue,
             Stage::Ended | Stage::Live if server.standing.is_kill() => (2, claim_reason::KILL),

@@ -26,6 +26,22 @@ pub struct ServerPod {
     pub stage: Stage,
     /// Whether it counts as available (ready, in service, not going away).
     pub available: bool,
+    /// What the `preDelete` hook has to say about its deletion.
+    pub hold: Hold,
+    /// It has ended, like others of this id shortly before: its replacement waits a while.
+    pub backs_off: bool,
+}
+
+/// What the `preDelete` hook has to say about a Pod's deletion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Hold {
+    /// Nothing: there is no hook, or it has let go.
+    #[default]
+    Free,
+    /// The hook holds the Pod, which has not been told of its deletion.
+    Holds,
+    /// The hook holds the Pod, and the Pod's state says so: there is nothing to do until the hook lets go.
+    Waits,
 }
 
 /// Where a Pod is in its life, as far as scaling cares. The first that holds, in this order, is taken.
@@ -33,8 +49,9 @@ pub struct ServerPod {
 pub enum Stage {
     /// Its deletion was accepted by the API server; the id is occupied until the Pod is gone.
     Terminating,
-    /// A lifecycle hook holds its deletion back.
-    PreparingDelete,
+    /// Its deletion has begun with a lifecycle hook, for this reason where its claim or the record still tells. Nothing
+    /// brings it back; the id is occupied until the hook lets go and the Pod is gone.
+    PreparingDelete(Option<String>),
     /// Its deletion claim is written, for this reason: nothing brings it back.
     Claimed(String),
     /// All its containers have ended for good (phase Failed or Succeeded).
@@ -92,6 +109,24 @@ impl Server {
     /// The stage of its Pod, if it has one.
     pub fn stage(&self) -> Option<&Stage> {
         self.pod.as_ref().map(|pod| &pod.stage)
+    }
+
+    /// Whether a hook keeps its Pod in the way of a new one for nobody knows how long.
+    pub fn is_held(&self) -> bool {
+        self.pod.as_ref().is_some_and(|pod| match pod.stage {
+            Stage::PreparingDelete(_) => true,
+            // Finalizers hold a Pod that somebody else deleted.
+            Stage::Terminating => pod.hold != Hold::Free,
+            Stage::Claimed(_) | Stage::Ended | Stage::Live => false,
+        })
+    }
+
+    /// Whether its deletion waits for a hook and nothing can be done about it now. One without a claim gets that first: a
+    /// server that waits for its end must not be allocated.
+    pub fn only_waits(&self) -> bool {
+        self.pod
+            .as_ref()
+            .is_some_and(|pod| pod.hold == Hold::Waits && !matches!(pod.stage, Stage::PreparingDelete(None)))
     }
 
     /// Whether players may be on it.

@@ -73,7 +73,7 @@ fn change(server: &Server, found: &GameServerView, wanted: bool) -> Option<Survi
     let marked = found.metadata.label(label::GS_DELETING) == Some("true");
     let going = matches!(
         server.stage(),
-        None | Some(Stage::Claimed(_) | Stage::Terminating)
+        None | Some(Stage::Claimed(_) | Stage::PreparingDelete(Some(_)) | Stage::Terminating)
     );
     match (wanted, marked) {
         (false, false) if going => return Some(SurvivorChange::MarkDeleting(true)),
@@ -92,7 +92,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::plan::server::{ServerPod, Standing};
+    use crate::plan::server::{Hold, ServerPod, Standing};
 
     fn found(deleting: Option<&str>, claim: Option<&str>) -> GameServerView {
         serde_json::from_value(json!({
@@ -111,6 +111,8 @@ mod tests {
             uid: "pod".into(),
             stage,
             available: true,
+            hold: Hold::Free,
+            backs_off: false,
         });
         let server = Server {
             id: 0,

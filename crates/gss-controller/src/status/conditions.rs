@@ -76,6 +76,8 @@ reasons! {
         OutOfIds,
         /// The ids of scaled-in servers could not be added to the reserves.
         ReserveNotWritten,
+        /// Servers end soon after they start, again and again.
+        EarlyEnds,
         /// Pods carry the set's label and are not the set's.
         StrangePods,
         /// Nothing is wrong.
@@ -86,7 +88,7 @@ reasons! {
 pub(super) fn all(observed: &Observed, plan: &Plan, outcome: &Outcome, counts: &Counts) -> Vec<Condition> {
     vec![
         ready(plan, counts),
-        progressing(plan, outcome, counts),
+        progressing(observed, plan, outcome, counts),
         scale_in_blocked(observed, plan),
         degraded(observed, plan, outcome),
     ]
@@ -105,7 +107,7 @@ pub(super) fn awaiting_take_over(observed: &Observed) -> Condition {
     )
 }
 
-fn condition(type_: &str, status: bool, reason: &str, message: String) -> Condition {
+pub(super) fn condition(type_: &str, status: bool, reason: &str, message: String) -> Condition {
     Condition {
         type_: type_.to_owned(),
         status: if status { "True" } else { "False" }.to_owned(),
@@ -131,7 +133,7 @@ fn ready(plan: &Plan, counts: &Counts) -> Condition {
     )
 }
 
-fn progressing(plan: &Plan, outcome: &Outcome, counts: &Counts) -> Condition {
+fn progressing(observed: &Observed, plan: &Plan, outcome: &Outcome, counts: &Counts) -> Condition {
     let to_create = plan.create.len() as u64 + plan.create_later;
     let unready = plan.scale.record.desired.len() - counts.serving;
     let (reason, message) = if to_create > 0 {
@@ -140,10 +142,7 @@ fn progressing(plan: &Plan, outcome: &Outcome, counts: &Counts) -> Condition {
             format!("{to_create} servers are being created"),
         )
     } else if counts.leaving > 0 || !plan.delete.is_empty() || plan.kill.is_some() {
-        (
-            ProgressReason::Deleting,
-            format!("{} servers are being deleted", counts.leaving),
-        )
+        (ProgressReason::Deleting, deleting(observed, counts))
     } else if unready > 0 || !outcome.complete {
         (
             ProgressReason::Starting,
@@ -158,6 +157,15 @@ fn progressing(plan: &Plan, outcome: &Outcome, counts: &Counts) -> Condition {
         reason.as_str(),
         message,
     )
+}
+
+fn deleting(observed: &Observed, counts: &Counts) -> String {
+    let held = observed.servers.iter().filter(|server| server.is_held()).count();
+    let leaving = counts.leaving;
+    match held {
+        0 => format!("{leaving} servers are being deleted"),
+        held => format!("{leaving} servers are being deleted, {held} of them held by hook preDelete"),
+    }
 }
 
 fn scale_in_blocked(observed: &Observed, plan: &Plan) -> Condition {
@@ -218,6 +226,7 @@ fn degraded(observed: &Observed, plan: &Plan, outcome: &Outcome) -> Condition {
             format!("the ids of scaled-in servers cannot be added to reserveGameServerIds: {error}");
         found.push((DegradedReason::ReserveNotWritten, message));
     }
+    found.extend(early_ends(observed).map(|message| (DegradedReason::EarlyEnds, message)));
     found.extend(strangers(observed, plan).map(|message| (DegradedReason::StrangePods, message)));
     let Some((reason, _)) = found.first() else {
         return condition(
@@ -253,6 +262,28 @@ fn names_taken(observed: &Observed, plan: &Plan) -> Vec<String> {
         }
     }
     shorten(messages)
+}
+
+/// Ended Pods that are not replaced yet.
+fn early_ends(observed: &Observed) -> Option<String> {
+    let mut waiting = observed
+        .pods
+        .values()
+        .filter(|pod| observed.pending.backing_off.contains_key(&pod.metadata.uid));
+    let first = waiting.next()?;
+    let name = &first.metadata.name;
+    let why = match (first.phase.as_deref(), first.reason.as_deref()) {
+        (Some(phase), Some(reason)) => format!("{phase}: {reason}"),
+        (phase, _) => phase.unwrap_or_default().to_owned(),
+    };
+    let others = match waiting.count() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(format!(
+        "server {name}{others} ended soon after the start, repeatedly ({why}): each waits longer before it is replaced, 5 \
+         minutes at most; the ended Pod stays to be looked at, delete it to have a new one at once"
+    ))
 }
 
 fn strangers(observed: &Observed, plan: &Plan) -> Option<String> {

@@ -9,6 +9,7 @@
 
 mod births;
 mod claims;
+mod hooks;
 mod process;
 mod restricted;
 mod scaling;
