@@ -70,13 +70,23 @@ impl Allocator {
             .await;
     }
 
+    /// The next server in turn that has no change on its way, booked for one.
+    fn free_server(&mut self) -> Option<(String, &'static str)> {
+        for _ in 0..self.turn.len() {
+            let name = self.turn.pop_front()?;
+            self.turn.push_back(name.clone());
+            if let Some(value) = self.ledger.sending(&name) {
+                return Some((name, value));
+            }
+        }
+        None
+    }
+
     fn next(&mut self) -> Option<impl Future<Output = ()> + use<>> {
-        let name = self.turn.pop_front()?;
-        self.turn.push_back(name.clone());
+        let (name, value) = self.free_server()?;
         self.matches += 1;
         let (servers, ledger, number) = (self.servers.clone(), self.ledger.clone(), self.matches);
         Some(async move {
-            let value = ledger.sending(&name);
             let patch = json!({
                 "metadata": {"annotations": {"gs-sync/match-id": format!("match-{number}")}},
                 "spec": {"opsState": value},

@@ -28,7 +28,6 @@ struct Book {
     pending: HashMap<String, Pending>,
     /// From sending and from the acknowledgement to the label, milliseconds.
     times: Vec<(f64, f64)>,
-    superseded: usize,
     refused: usize,
     backwards: usize,
 }
@@ -99,9 +98,13 @@ impl Ledger {
         book.labels.insert(name, label);
     }
 
-    /// Books a change that is about to be sent, and gives its value: never the one that the Pod shows.
-    pub(super) fn sending(&self, name: &str) -> &'static str {
+    /// Books a change that is about to be sent, and gives its value: never the one that the Pod shows. `None` while an earlier
+    /// change of this server is on its way: overtaken, it could not be told from a lost one.
+    pub(super) fn sending(&self, name: &str) -> Option<&'static str> {
         let mut book = self.book();
+        if book.pending.contains_key(name) {
+            return None;
+        }
         let value = match book.labels.get(name).map(String::as_str) {
             Some("Allocated") => "None",
             _ => "Allocated",
@@ -111,10 +114,8 @@ impl Ledger {
             sent: Instant::now(),
             acknowledged: None,
         };
-        if book.pending.insert(name.to_owned(), pending).is_some() {
-            book.superseded += 1;
-        }
-        value
+        book.pending.insert(name.to_owned(), pending);
+        Some(value)
     }
 
     pub(super) fn acknowledged(&self, name: &str) {
@@ -149,7 +150,7 @@ impl Ledger {
         }
         let mut book = self.book();
         let times = std::mem::take(&mut book.times);
-        let lost = std::mem::take(&mut book.pending).len() + std::mem::take(&mut book.superseded);
+        let lost = std::mem::take(&mut book.pending).len();
         Account {
             from_sending: times.iter().map(|(sent, _)| *sent).collect(),
             from_acknowledgement: times.iter().map(|(_, acknowledged)| *acknowledged).collect(),
@@ -171,7 +172,8 @@ mod tests {
         let ledger = Ledger::default();
         for name in ["a", "b", "c"] {
             ledger.seen(name.into(), "None".into(), Some(1));
-            assert_eq!(ledger.sending(name), "Allocated");
+            assert_eq!(ledger.sending(name), Some("Allocated"));
+            assert_eq!(ledger.sending(name), None);
         }
         ledger.acknowledged("a");
         ledger.seen("a".into(), "None".into(), Some(2));
@@ -181,6 +183,6 @@ mod tests {
         let account = ledger.close(Duration::ZERO).await;
         assert_eq!(account.from_sending.len(), 1);
         assert_eq!((account.lost, account.refused, account.backwards), (1, 1, 1));
-        assert_eq!(ledger.sending("a"), "None");
+        assert_eq!(ledger.sending("a"), Some("None"));
     }
 }
