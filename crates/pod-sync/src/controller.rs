@@ -170,6 +170,7 @@ async fn sweep(
 async fn report_gap(syncer: Arc<Syncer>, shutdown: CancellationToken) -> anyhow::Result<()> {
     loop {
         syncer.gap.report(Instant::now());
+        syncer.report_overdue();
         tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
             () = tokio::time::sleep(GAP_REPORT) => {}

@@ -11,9 +11,9 @@
 //! | | labels and annotations under `gs-sync/` that the GameServer has, or had |
 //! | | `spec.containers[].image` where `GameServer.spec.containers` overrides it |
 //! | | each once a change: one patch, with the Pod's UID and resource version, without a read |
-//! | also writes | Events `GsStateChanged`, `InvalidLabelValue`, `PodPatchRefused` on GameServers; Leases of its shards |
+//! | also writes | Events `GsStateChanged`, `InvalidLabelValue`, `PodPatchRefused`, `SyncGap`, `SyncGapClosed` on GameServers; Leases of its shards |
 //! | field manager | `gamekeeper-pod-sync` |
-//! | metrics | `gamekeeper_pod_sync_seconds{trigger}`, `…_gap_servers`, `…_gap_oldest_seconds`, `…_patches_total{kind}`, `…_conflicts_total`, `…_refused_total`, `…_behind_total`, `…_skipped_values_total`, `…_owned_shards` |
+//! | metrics | `gamekeeper_pod_sync_seconds{trigger}`, `…_gap_servers`, `…_gap_oldest_seconds`, `…_gap_warnings_total`, `…_patches_total{kind}`, `…_conflicts_total`, `…_refused_total`, `…_behind_total`, `…_skipped_values_total`, `…_owned_shards` |
 //! | RBAC | `e2e/rbac/pod-sync.yaml` |
 //!
 //! | module | what it is |

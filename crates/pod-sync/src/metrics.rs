@@ -9,6 +9,7 @@ use crate::plan::Subject;
 const SECONDS: &str = "gamekeeper_pod_sync_seconds";
 const GAP_SERVERS: &str = "gamekeeper_pod_sync_gap_servers";
 const GAP_OLDEST: &str = "gamekeeper_pod_sync_gap_oldest_seconds";
+const GAP_WARNINGS: &str = "gamekeeper_pod_sync_gap_warnings_total";
 const PATCHES: &str = "gamekeeper_pod_sync_patches_total";
 const CONFLICTS: &str = "gamekeeper_pod_sync_conflicts_total";
 const REFUSED: &str = "gamekeeper_pod_sync_refused_total";
@@ -66,6 +67,10 @@ pub(crate) fn describe() {
     );
     describe_gauge!(GAP_OLDEST, "How long the longest of them has been so");
     describe_counter!(
+        GAP_WARNINGS,
+        "Game servers whose Pod lagged for more than 5 s, each told in an event SyncGap"
+    );
+    describe_counter!(
         PATCHES,
         "Acknowledged Pod patches by what was in them; one patch may count under several kinds"
     );
@@ -106,6 +111,10 @@ pub(crate) fn gap(servers: usize, oldest: Duration) {
     gauge!(GAP_OLDEST).set(oldest.as_secs_f64());
 }
 
+pub(crate) fn gap_warned() {
+    counter!(GAP_WARNINGS).increment(1);
+}
+
 pub(crate) fn conflict() {
     counter!(CONFLICTS).increment(1);
 }
@@ -124,4 +133,45 @@ pub(crate) fn skipped(values: usize) {
 
 pub(crate) fn owned_shards(shards: usize) {
     gauge!(SHARDS).set(shards as f64);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_alerts_ask_for_metrics_that_there_are() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/alerts/sync-gap.yaml");
+        let file: serde_json::Value = serde_yaml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        assert_eq!(file["kind"], "PrometheusRule");
+        let group = &file["spec"]["groups"][0];
+        assert_eq!(group["name"], "gamekeeper");
+        let rules = group["rules"].as_array().unwrap();
+        let expressions = rules.iter().map(|rule| rule["expr"].as_str().unwrap());
+        let asked: BTreeSet<String> = expressions
+            .flat_map(|text| text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'))
+            .filter(|word| word.starts_with("gamekeeper_"))
+            .map(str::to_owned)
+            .collect();
+        let ours = [
+            SECONDS,
+            GAP_SERVERS,
+            GAP_OLDEST,
+            GAP_WARNINGS,
+            CONFLICTS,
+            REFUSED,
+            SKIPPED,
+        ];
+        let histograms = ours.iter().map(|name| format!("{name}_bucket"));
+        let known: BTreeSet<String> = ours
+            .iter()
+            .map(|name| (*name).to_owned())
+            .chain(histograms)
+            .chain(["gamekeeper_watch_last_event_age_seconds".to_owned()])
+            .collect();
+        assert!(asked.contains(GAP_OLDEST));
+        assert!(asked.is_subset(&known), "unknown: {:?}", asked.difference(&known));
+    }
 }

@@ -1,13 +1,18 @@
 //! Kubernetes events about what was written. Built after the patch was acknowledged, handed to a bounded queue, and written
 //! behind everything else.
 
+use std::time::Duration;
+
 use api_types::{GameServerState, ops_state, views::GameServerView};
 use controller_kit::{
     events::{EventRecord, Regarding},
     resource::GAME_SERVER,
 };
 
-use crate::plan::{Change, InvalidValue, Subject};
+use crate::{
+    gap::Overdue,
+    plan::{Change, InvalidValue, Subject},
+};
 
 /// Events about the changes of one patch.
 pub(crate) fn changes(server: &GameServerView, changes: &[Change]) -> Vec<EventRecord> {
@@ -43,6 +48,55 @@ pub(crate) fn invalid(server: &GameServerView, values: &[InvalidValue]) -> Vec<E
 pub(crate) fn refused(server: &GameServerView, error: &str) -> EventRecord {
     let note = format!("written to the Pod without what was refused: {error}");
     record(server, true, "PodPatchRefused", note)
+}
+
+/// An event about a Pod that has not shown its GameServer for too long: what lags, and why.
+pub(crate) fn lagging(server: &GameServerView, changes: &[Change], overdue: &Overdue) -> EventRecord {
+    let what: Vec<String> = changes
+        .iter()
+        .take(MAX_NAMED)
+        .map(|change| {
+            format!(
+                "{} {:?} is still {:?}",
+                lags(change.subject),
+                change.new,
+                change.old
+            )
+        })
+        .collect();
+    let why = overdue
+        .failure
+        .as_deref()
+        .map_or("no attempt has been made yet", |failure| failure);
+    let note = format!(
+        "for {:.1} s the Pod has not shown: {}; last attempt: {why}",
+        overdue.lasted.as_secs_f64(),
+        what.join(", ")
+    );
+    record(server, true, "SyncGap", note)
+}
+
+/// An event about a Pod that shows its GameServer again, after [`lagging`].
+pub(crate) fn healed(server: &GameServerView, lasted: Duration) -> EventRecord {
+    let note = format!("the Pod shows it after {:.1} s", lasted.as_secs_f64());
+    record(server, false, "SyncGapClosed", note)
+}
+
+/// Differences named in one event.
+const MAX_NAMED: usize = 5;
+
+fn lags(subject: Subject) -> &'static str {
+    match subject {
+        Subject::OpsState => "opsState",
+        Subject::State => "state",
+        Subject::UpdatePriority => "updatePriority",
+        Subject::DeletionPriority => "deletionPriority",
+        Subject::Network => "networkDisabled",
+        Subject::GsSync => "gs-sync",
+        Subject::Image => "image",
+        Subject::UpdatingContainers => "updating containers",
+        Subject::Bookkeeping => "generation",
+    }
 }
 
 /// OpenKruiseGame's words, with their trailing space: people match on them. A first value is no change, and neither is the
@@ -119,6 +173,34 @@ mod tests {
             event(Subject::State, "Ready", "NotReady"),
             normal("State turn from Ready to NotReady ")
         );
+    }
+
+    #[test]
+    fn a_lag_is_told_with_what_and_why() {
+        let changes = [Change {
+            subject: Subject::OpsState,
+            old: "None".into(),
+            new: "Allocated".into(),
+        }];
+        let mut overdue = Overdue {
+            key: controller_kit::key::ObjectKey::new("games", "arena-0"),
+            lasted: Duration::from_millis(5_240),
+            failure: Some("conflict: the Pod has been modified".into()),
+        };
+        let event = lagging(&server().view(), &changes, &overdue);
+        assert!(event.warning && event.reason == "SyncGap");
+        assert_eq!(
+            event.note,
+            "for 5.2 s the Pod has not shown: opsState \"Allocated\" is still \"None\"; \
+             last attempt: conflict: the Pod has been modified"
+        );
+        overdue.failure = None;
+        let note = lagging(&server().view(), &changes, &overdue).note;
+        assert!(
+            note.ends_with("last attempt: no attempt has been made yet"),
+            "{note}"
+        );
+        assert!(!healed(&server().view(), Duration::from_secs(6)).warning);
     }
 
     #[test]

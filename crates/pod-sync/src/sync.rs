@@ -15,7 +15,7 @@ use leader_election::shards::shard_of;
 
 use crate::{
     apply::apply,
-    gap::Gap,
+    gap::{Ended, Gap},
     metrics::{self, Trigger},
     notify,
     observe::{Observer, Snapshot},
@@ -56,7 +56,39 @@ impl Syncer {
             self.gap.differs(key, trigger, Instant::now());
             self.queue.add(key.clone());
         } else {
-            self.gap.closed(key);
+            self.close(key);
+        }
+    }
+
+    /// The gap of `key` has ended without a patch of ours: somebody else wrote the Pod, or it is gone.
+    fn close(&self, key: &ObjectKey) {
+        if let Some(ended) = self.gap.closed(key, Instant::now()) {
+            self.report_healed(key, ended);
+        }
+    }
+
+    /// Tells of gaps that have lasted too long: what lags, and why.
+    pub(crate) fn report_overdue(&self) {
+        for overdue in self.gap.overdue(Instant::now()) {
+            let Some(snapshot) = self.observer.snapshot(&overdue.key) else {
+                continue;
+            };
+            let patch = plan(&snapshot.observed(), Timestamp::now());
+            if let (Some(server), Some(patch)) = (&snapshot.server, patch) {
+                metrics::gap_warned();
+                self.events
+                    .publish(notify::lagging(server, &patch.changes, &overdue));
+            }
+        }
+    }
+
+    fn report_healed(&self, key: &ObjectKey, ended: Ended) {
+        if !ended.warned {
+            return;
+        }
+        let snapshot = self.observer.snapshot(key);
+        if let Some(server) = snapshot.as_ref().and_then(|snapshot| snapshot.server.as_ref()) {
+            self.events.publish(notify::healed(server, ended.lasted));
         }
     }
 
@@ -81,10 +113,19 @@ impl Syncer {
         }
     }
 
-    /// Observe, plan, write. One request, no reads.
+    /// Observe, plan, write; remembers why it failed, should the Pod come to lag.
     pub(crate) async fn sync(&self, key: &ObjectKey) -> Result<Next, WriteError> {
+        let outcome = self.try_sync(key).await;
+        if let Err(error) = &outcome {
+            self.gap.failed(key, error.to_string());
+        }
+        outcome
+    }
+
+    /// One request, no reads.
+    async fn try_sync(&self, key: &ObjectKey) -> Result<Next, WriteError> {
         let Some(snapshot) = self.observer.snapshot(key).filter(|_| self.ownership.owns(key)) else {
-            self.gap.closed(key);
+            self.close(key);
             return Ok(Next::Done);
         };
         if snapshot
@@ -95,7 +136,7 @@ impl Syncer {
             metrics::behind();
         }
         let Some(patch) = plan(&snapshot.observed(), Timestamp::now()) else {
-            self.gap.closed(key);
+            self.close(key);
             return Ok(Next::Done);
         };
         match apply(&self.writer, key, &patch).await {
@@ -105,7 +146,7 @@ impl Syncer {
             }
             // The Pod watch will say so too.
             Err(WriteError::NotFound) => {
-                self.gap.closed(key);
+                self.close(key);
                 Ok(Next::Done)
             }
             // The event of whoever wrote the Pod runs this key again, usually before the backoff is over.
@@ -157,8 +198,9 @@ impl Syncer {
             .observer
             .snapshot(key)
             .is_some_and(|snapshot| plan(&snapshot.observed(), Timestamp::now()).is_some());
-        if let Some((trigger, took)) = self.gap.acknowledged(key, differs, now) {
-            metrics::synced(trigger, took);
+        if let Some(ended) = self.gap.acknowledged(key, differs, now) {
+            metrics::synced(ended.trigger, ended.lasted);
+            self.report_healed(key, ended);
         }
         metrics::patched(patch.changes.iter().map(|change| change.subject).collect());
         if let Some(server) = &snapshot.server {

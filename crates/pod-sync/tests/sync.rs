@@ -141,6 +141,26 @@ async fn refused_image_keeps_nothing_else_from_the_pod() {
     world.set_ops_state("arena-0", "None").await;
     world.label_until("arena-0", "gs-opsState", "None").await;
     assert!(process.metric("gamekeeper_pod_sync_refused_total", "").await >= 1);
+
+    // What stays different is told after 5 s, with the reason, and told again when it has ended.
+    let told = world
+        .event_until("arena-0", "SyncGap", "image \" game:2\" is still \"game:1\"")
+        .await;
+    assert_eq!(told.type_.as_deref(), Some("Warning"));
+    assert!(
+        told.message
+            .is_some_and(|note| note.contains("last attempt: invalid"))
+    );
+    assert_eq!(process.metric("gamekeeper_pod_sync_gap_servers", "").await, 1);
+    let heal = json!({"spec": {"containers": [{"name": "game", "image": "game:2"}]}});
+    world.change("arena-0", heal).await;
+    world
+        .event_until("arena-0", "SyncGapClosed", "the Pod shows it after")
+        .await;
+    assert_eq!(
+        process.metric("gamekeeper_pod_sync_gap_warnings_total", "").await,
+        1
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -199,7 +219,8 @@ async fn deleting_pod_says_so_once() {
     world.set_ops_state("arena-0", "Kill").await;
     world.label_until("arena-0", "gs-opsState", "Kill").await;
     // The deletion, the state and the opsState: nothing was written twice.
-    assert_eq!(watch.of("arena-0").len(), 3);
+    let versions = async || watch.of("arena-0").len();
+    assert_eq!(eventually("all versions", versions, |seen| *seen >= 3).await, 3);
 
     let release = kube::api::Patch::Merge(json!({"metadata": {"finalizers": null}}));
     world
