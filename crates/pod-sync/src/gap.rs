@@ -156,12 +156,12 @@ impl Gap {
 mod tests {
     use super::*;
 
-    fn ended(ms: u64, warned: bool) -> Option<Ended> {
-        Some(Ended {
+    fn ended(ms: u64, warned: bool) -> Ended {
+        Ended {
             trigger: Trigger::GameServer,
             lasted: Duration::from_millis(ms),
             warned,
-        })
+        }
     }
 
     #[test]
@@ -170,7 +170,7 @@ mod tests {
         let at = |ms| start + Duration::from_millis(ms);
         gap.differs(&key, Trigger::GameServer, at(0));
         gap.differs(&key, Trigger::Pod, at(4));
-        assert_eq!(gap.acknowledged(&key, false, at(9)), ended(9, false));
+        assert_eq!(gap.acknowledged(&key, false, at(9)), Some(ended(9, false)));
         assert_eq!(gap.acknowledged(&key, false, at(10)), None, "closed");
         assert_eq!(gap.acknowledged(&key, true, at(10)), None, "closed");
     }
@@ -181,8 +181,8 @@ mod tests {
         let at = |ms| start + Duration::from_millis(ms);
         gap.differs(&key, Trigger::GameServer, at(0));
         gap.differs(&key, Trigger::GameServer, at(6));
-        assert_eq!(gap.acknowledged(&key, true, at(9)), ended(9, false));
-        assert_eq!(gap.acknowledged(&key, false, at(11)), ended(5, false));
+        assert_eq!(gap.acknowledged(&key, true, at(9)), Some(ended(9, false)));
+        assert_eq!(gap.acknowledged(&key, false, at(11)), Some(ended(5, false)));
     }
 
     #[test]
@@ -200,8 +200,8 @@ mod tests {
         assert_eq!(gap.overdue(at(9000)), [], "told");
         // A change during the patch is a gap of its own.
         gap.differs(&key, Trigger::GameServer, at(9000));
-        assert_eq!(gap.acknowledged(&key, true, at(9100)), ended(9100, true));
-        assert_eq!(gap.closed(&key, at(9200)), ended(200, false));
+        assert_eq!(gap.acknowledged(&key, true, at(9100)), Some(ended(9100, true)));
+        assert_eq!(gap.closed(&key, at(9200)), Some(ended(200, false)));
     }
 
     #[test]
