@@ -8,5 +8,6 @@ mod documented;
 mod ids;
 mod lifetime;
 mod neighbours;
+mod nodes;
 mod ops_state;
 mod scale;
