@@ -1,6 +1,8 @@
 //! Benchmarks: ratios against a baseline in the same run, since absolute times differ from machine to machine.
 
 mod create;
+mod idle;
+mod memory;
 mod spread;
 mod sync;
 
@@ -9,6 +11,10 @@ mod sync;
 pub enum Bench {
     /// Creates game servers and, with the same parallelism, plain Pods; counts requests, memory and writes at rest.
     Create(create::Options),
+    /// Counts what the controllers do and cost at rest, without and with heartbeats of the nodes
+    Idle(idle::Options),
+    /// Reads each controller's memory at growing numbers of game servers
+    Memory(memory::Options),
     /// Times opsState from an allocator's patch to the Pod label, in turns with a program that does nothing else
     Sync(sync::Options),
     /// That program
@@ -24,6 +30,8 @@ impl Bench {
     pub async fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Create(options) => create::run(options).await,
+            Self::Idle(options) => idle::run(options).await,
+            Self::Memory(options) => memory::run(options).await,
             Self::Sync(options) => sync::run(options).await,
             Self::Bare(options) => sync::bare::run(options).await,
         }
