@@ -22,13 +22,15 @@ use crate::{
     metrics,
     observe::{BY_SET, Observed, Stores, set_of},
     plan::{self, Plan},
-    relevance::{Relevance, of_game_server, of_pod},
+    relevance::{Relevance, of_claim, of_game_server, of_pod},
     status,
-    views::PodView,
+    views::{ClaimView, PodView},
 };
 
 /// When a pass looks again though no event came: own writes are forgotten by then, and names in the way may be free.
 const LOOK_AGAIN: Duration = Duration::from_secs(11);
+/// When to look again in a namespace that is being deleted; the end of the set, which follows, comes as an event.
+const NAMESPACE_ENDING: Duration = Duration::from_secs(30);
 /// How long to wait for a cache that is behind our own write; the event that ends the wait comes earlier.
 const CATCH_UP: Duration = Duration::from_millis(100);
 
@@ -65,6 +67,12 @@ impl Controller {
         tracing::debug!(object.namespace = %key.namespace, object.name = %key.name, ?plan, "planned");
 
         let (mut pass, outcome, result) = self.apply.carry_out(&key, &observed, &plan).await;
+        if matches!(result, Err(Error::NamespaceEnding)) {
+            if self.memory.first_refusal(&key, &meta.uid) {
+                tracing::info!(object.namespace = %key.namespace, object.name = %key.name, "the namespace is being deleted: nothing more is created");
+            }
+            return Ok(Next::After(NAMESPACE_ENDING));
+        }
         if matches!(result, Err(Error::Stale(_))) || !outcome.recorded {
             return result.map(|()| Next::Done);
         }
@@ -100,6 +108,7 @@ pub(crate) fn start(runtime: &Runtime, queue: &Queue<ObjectKey>, concurrency: us
         sets: watch_sets(runtime, queue),
         pods: watch_pods(runtime, queue, &memory),
         game_servers: watch_game_servers(runtime, queue),
+        claims: watch_claims(runtime, queue, &memory),
     };
     let writer = runtime.writer(keys::field_manager::GSS_CONTROLLER);
     let apply = Apply::new(writer, runtime.events(), Arc::clone(&memory), pod_concurrency);
@@ -164,6 +173,23 @@ fn watch_game_servers(runtime: &Runtime, queue: &Queue<ObjectKey>) -> Store<Game
         .on_change(move |change: Change<GameServerView>| {
             let relevance = of_game_server(&change);
             for key in sets_of(&change, |found| &found.metadata) {
+                enqueue(&queue, key, relevance);
+            }
+        })
+        .start(runtime)
+}
+
+fn watch_claims(runtime: &Runtime, queue: &Queue<ObjectKey>, memory: &Arc<Memory>) -> Store<ClaimView> {
+    let (queue, memory) = (queue.clone(), Arc::clone(memory));
+    Watch::<ClaimView>::new()
+        .labels(keys::label::OWNER_GSS)
+        .index(BY_SET, |claim: &ClaimView| set_of(&claim.metadata))
+        .on_change(move |change: Change<ClaimView>| {
+            let relevance = of_claim(&change);
+            for key in sets_of(&change, |claim| &claim.metadata) {
+                if let Change::Deleted(last) = &change {
+                    memory.claim_gone(&key, &last.metadata.name);
+                }
                 enqueue(&queue, key, relevance);
             }
         })

@@ -10,6 +10,9 @@ pub enum Error {
     /// The decision was made from something that has changed since: plan again.
     #[error("stale: {0}")]
     Stale(&'static str),
+    /// The namespace is being deleted, and the set with it.
+    #[error("the namespace is being deleted")]
+    NamespaceEnding,
     /// The API server refused Pods of this set.
     #[error("cannot create Pods: {0}")]
     Create(WriteError),
@@ -38,13 +41,14 @@ impl ReconcileError for Error {
     fn category(&self) -> &'static str {
         match self {
             Self::Stale(_) => "conflict",
+            Self::NamespaceEnding => "namespace_ending",
             Self::Create(error) | Self::Write { error, .. } => error.category(),
         }
     }
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Stale(_) => None,
+            Self::Stale(_) | Self::NamespaceEnding => None,
             Self::Create(error) | Self::Write { error, .. } => error.retry_after(),
         }
     }

@@ -4,7 +4,7 @@
 //! from planning the same thing twice. Everything expires, so a lost watch event costs seconds and no more.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -13,7 +13,7 @@ use controller_kit::{key::ObjectKey, store::Store};
 
 use crate::{
     metrics,
-    plan::{backoff::End, ids::Id},
+    plan::{backoff::End, ids::Id, volumes::Blocked},
     status::hooks::Waiting,
     views::PodView,
 };
@@ -36,12 +36,21 @@ pub struct Pending {
     pub blocked: BTreeMap<Id, String>,
     /// UIDs of ended Pods whose replacement waits, and for how long still.
     pub backing_off: BTreeMap<String, Duration>,
+    /// Names of volume claims that are there, though the cache does not show them.
+    pub made_claims: BTreeSet<String>,
+    /// Ids for which somebody else's volume claim is in the way.
+    pub blocked_claims: BTreeMap<Id, Blocked>,
 }
 
 impl Pending {
     /// Whether a later look may see more than this one without any event.
     pub fn is_empty(&self) -> bool {
-        *self == Self::default()
+        // Claims found to be there need no second look; the Pods they are for tell when they start.
+        let rest = Self {
+            made_claims: BTreeSet::new(),
+            ..self.clone()
+        };
+        rest == Self::default()
     }
 }
 
@@ -54,7 +63,13 @@ struct SetMemory {
     claimed: HashMap<String, (String, Instant)>,
     blocked: BTreeMap<Id, (String, Instant)>,
     ends: HashMap<Id, End>,
+    made_claims: HashMap<String, Instant>,
+    /// By name, the UID of the Pod for which the claim was made again. No watch shows claims without the set's label: they are
+    /// looked for once for each Pod.
+    remade_claims: HashMap<String, String>,
+    blocked_claims: BTreeMap<Id, (Blocked, Instant)>,
     waiting: Vec<Waiting>,
+    namespace_ending: bool,
     /// Resource version of the latest own write to the set.
     version: Option<(u64, Instant)>,
     creation_failed: bool,
@@ -82,6 +97,9 @@ impl Memory {
             set.claimed.retain(|_, (_, at)| fresh(at));
             set.blocked
                 .retain(|_, (_, at)| now.saturating_duration_since(*at) < BLOCKED_FOR);
+            set.made_claims.retain(|_, at| fresh(at));
+            set.blocked_claims
+                .retain(|_, (_, at)| now.saturating_duration_since(*at) < BLOCKED_FOR);
             Pending {
                 created: set
                     .created
@@ -95,6 +113,17 @@ impl Memory {
                     .map(|(uid, (reason, _))| (uid.clone(), reason.clone()))
                     .collect(),
                 backing_off: BTreeMap::new(),
+                made_claims: set
+                    .made_claims
+                    .keys()
+                    .chain(set.remade_claims.keys())
+                    .cloned()
+                    .collect(),
+                blocked_claims: set
+                    .blocked_claims
+                    .iter()
+                    .map(|(id, (what, _))| (*id, what.clone()))
+                    .collect(),
                 blocked: set
                     .blocked
                     .iter()
@@ -171,7 +200,33 @@ impl Memory {
             set.created.retain(|_, (uid, _)| uid != pod_uid);
             set.deleted.remove(pod_uid);
             set.claimed.remove(pod_uid);
+            set.remade_claims.retain(|_, uid| uid != pod_uid);
         }
+    }
+
+    /// A volume claim was made, or found to be there.
+    pub fn made_claim(&self, key: &ObjectKey, set_uid: &str, name: &str, now: Instant) {
+        self.with(key, set_uid, |set| set.made_claims.insert(name.to_owned(), now));
+    }
+
+    /// A watch says that this volume claim is gone.
+    pub fn claim_gone(&self, key: &ObjectKey, name: &str) {
+        if let Some(set) = self.lock().get_mut(key) {
+            set.made_claims.remove(name);
+            set.remade_claims.remove(name);
+        }
+    }
+
+    /// A volume claim was made again for this Pod, or found to be there.
+    pub fn remade_claim(&self, key: &ObjectKey, set_uid: &str, name: &str, pod_uid: &str) {
+        self.with(key, set_uid, |set| {
+            set.remade_claims.insert(name.to_owned(), pod_uid.to_owned())
+        });
+    }
+
+    /// Somebody else's volume claim is in the way of this id.
+    pub fn claim_blocked(&self, key: &ObjectKey, set_uid: &str, id: Id, what: Blocked, now: Instant) {
+        self.with(key, set_uid, |set| set.blocked_claims.insert(id, (what, now)));
     }
 
     /// The set was written; a cache that shows an older version is behind.
@@ -201,6 +256,13 @@ impl Memory {
     pub fn status_age(&self, key: &ObjectKey, set_uid: &str, now: Instant) -> Option<Duration> {
         self.with(key, set_uid, |set| {
             set.status_written.map(|at| now.saturating_duration_since(at))
+        })
+    }
+
+    /// The namespace is being deleted. Whether that is news.
+    pub fn first_refusal(&self, key: &ObjectKey, set_uid: &str) -> bool {
+        self.with(key, set_uid, |set| {
+            !std::mem::replace(&mut set.namespace_ending, true)
         })
     }
 

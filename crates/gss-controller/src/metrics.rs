@@ -26,6 +26,10 @@ pub fn describe() {
         "Since when, in seconds since 1970, the server that has waited longest for a hook has waited, by hook; 0: none does."
     );
     describe_counter!(
+        "gamekeeper_gss_volume_claims_total",
+        "Volume claims by what was done: created; owner: their owners changed; blocked: one in the way was met."
+    );
+    describe_counter!(
         "gamekeeper_gss_creations_refused_total",
         "Pod creations refused, by category of the answer; taken: the name belongs to somebody else."
     );
@@ -85,6 +89,10 @@ pub(crate) fn hooks_waiting<'a>(all: impl Iterator<Item = &'a Waiting>) {
         #[allow(clippy::cast_precision_loss)]
         gauge!("gamekeeper_gss_hooks_oldest_timestamp_seconds", "hook" => hook).set(oldest as f64);
     }
+}
+
+pub(crate) fn claim_volume(outcome: &'static str) {
+    counter!("gamekeeper_gss_volume_claims_total", "outcome" => outcome).increment(1);
 }
 
 pub(crate) fn creation_refused(category: &'static str) {

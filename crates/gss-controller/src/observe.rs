@@ -19,10 +19,10 @@ use crate::{
         record::Record,
         server::{Hold, Server, ServerPod, Stage, Standing},
     },
-    views::PodView,
+    views::{ClaimView, PodView},
 };
 
-/// Index of Pods and GameServers by the set their label names: `namespace/set`.
+/// Index of Pods, GameServers and claims by the set their label names: `namespace/set`.
 pub const BY_SET: &str = "set";
 
 /// An object's value in [`BY_SET`].
@@ -38,6 +38,8 @@ pub struct Stores {
     pub pods: Store<PodView>,
     /// GameServers.
     pub game_servers: Store<GameServerView>,
+    /// Volume claims with the owner label.
+    pub claims: Store<ClaimView>,
 }
 
 /// A Pod that carries the set's label and is not the set's.
@@ -68,10 +70,14 @@ pub struct Observed {
     pub game_servers: BTreeMap<Id, Arc<GameServerView>>,
     /// Pods with the set's label that are not the set's.
     pub strangers: Vec<Stranger>,
+    /// Volume claims with the set's label, by name.
+    pub claims: BTreeMap<String, Arc<ClaimView>>,
     /// Own writes not in the above.
     pub pending: Pending,
     /// Servers as the planner sees them, by ascending id.
     pub servers: Vec<Server>,
+    /// When.
+    pub clock: Timestamp,
 }
 
 impl Observed {
@@ -100,7 +106,8 @@ impl Stores {
             .filter(|pod| has_ended(pod) && !pod.metadata.is_terminating())
             .filter_map(|pod| Some((id_in(&set, &pod.metadata.name)?, pod.metadata.uid.as_str())));
         pending.backing_off = memory.ended(key, &set.metadata.uid, ended, now);
-        Some(assemble(
+        let claims = self.claims.by_index(BY_SET, &index);
+        let mut observed = assemble(
             set,
             pods,
             |name| {
@@ -110,7 +117,10 @@ impl Stores {
             self.game_servers.by_index(BY_SET, &index),
             pending,
             clock,
-        ))
+        );
+        let named = |claim: Arc<ClaimView>| (claim.metadata.name.clone(), claim);
+        observed.claims = claims.into_iter().map(named).collect();
+        Some(observed)
     }
 }
 
@@ -155,7 +165,9 @@ pub fn assemble(
         game_servers,
         strangers,
         pending,
+        claims: BTreeMap::new(),
         servers: Vec::new(),
+        clock,
         set,
     };
     observed.servers = servers(&observed, clock);

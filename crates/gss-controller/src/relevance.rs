@@ -8,7 +8,7 @@ use std::time::Duration;
 use api_types::GameServerView;
 use controller_kit::watch::Change;
 
-use crate::views::PodView;
+use crate::views::{ClaimView, PodView};
 
 /// How soon a set is looked at after a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +52,26 @@ pub fn of_pod(change: &Change<PodView>) -> Relevance {
         Relevance::None
     } else {
         Relevance::Status
+    }
+}
+
+/// How a volume claim's change matters. Its size and its conditions do not.
+pub fn of_claim(change: &Change<ClaimView>) -> Relevance {
+    let Change::Applied { old: Some(old), new } = change else {
+        return Relevance::Plan;
+    };
+    let deciding = |claim: &ClaimView| {
+        (
+            claim.phase.clone(),
+            claim.metadata.is_terminating(),
+            claim.metadata.owner_references.clone(),
+            claim.metadata.labels.clone(),
+        )
+    };
+    if deciding(old) == deciding(new) {
+        Relevance::None
+    } else {
+        Relevance::Plan
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod conditions;
 pub mod hooks;
+mod volumes;
 
 use api_types::{
     Condition, GameServerSetStatus, GameServerState, GameServerView, PlanRecord, keys::label, ops_state,
@@ -75,6 +76,7 @@ pub fn compute(observed: &Observed, plan: &Plan, outcome: &Outcome, clock: Times
     let waiting = hooks::waiting(observed, clock);
     let mut conditions = conditions::all(observed, plan, outcome, &counts);
     conditions.extend(hooks::blocked(observed, &waiting, clock));
+    conditions.extend(volumes::blocked(observed, plan));
     let settled = conditions
         .iter()
         .any(|condition| condition.type_ == "Progressing" && condition.status == "False");
@@ -82,10 +84,14 @@ pub fn compute(observed: &Observed, plan: &Plan, outcome: &Outcome, clock: Times
     StatusReport {
         status,
         settled,
-        changes_in: [counts.changes_in, hooks::changes_in(&waiting, clock)]
-            .into_iter()
-            .flatten()
-            .min(),
+        changes_in: [
+            counts.changes_in,
+            hooks::changes_in(&waiting, clock),
+            plan.volumes.changes_in,
+        ]
+        .into_iter()
+        .flatten()
+        .min(),
         waiting,
     }
 }

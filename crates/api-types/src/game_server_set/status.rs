@@ -62,6 +62,10 @@ pub struct PlanRecord {
     /// Ordinals given up by scale-in and not used again since.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub implicit: Vec<IntOrString>,
+    /// Ordinals whose server has yet to be available for the first time. Only with scaleStrategy.maxUnavailable, which
+    /// limits how many of them have a Pod; a Pod that is lost later is replaced without a limit.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub growing: Vec<IntOrString>,
     /// Deletions decided on and not yet seen to be done.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub deleting: Vec<PlannedDeletion>,

@@ -34,6 +34,7 @@
 //! first.
 
 mod claim;
+mod claims;
 mod hooks;
 mod pods;
 mod set;
@@ -134,9 +135,11 @@ impl Pass<'_> {
         outcome.reserve_error = self.write_reserves().await?;
         let gates = self.open_gates().await;
         let lifecycle = self.write_lifecycle().await;
+        let owned = self.own_claims().await;
+        let remade = self.remake_claims().await;
         let survivors = self.write_survivors().await;
         // A stale decision is repeated at once, whatever else there was.
-        let results = [deleted, survivors, lifecycle, created, gates];
+        let results = [deleted, survivors, lifecycle, owned, created, remade, gates];
         let stale = results
             .iter()
             .find(|result| matches!(result, Err(Error::Stale(_))));

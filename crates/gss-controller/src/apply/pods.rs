@@ -24,6 +24,12 @@ use crate::{
     views::PodView,
 };
 
+/// Whether nothing can be created any more because the whole namespace is being deleted. The answer has a cause of its own for
+/// it, which [`WriteError`] does not keep; its message has not changed since Kubernetes 1.1.
+pub(super) fn is_namespace_ending(error: &WriteError) -> bool {
+    matches!(error, WriteError::Forbidden(why) if why.contains("because it is being terminated"))
+}
+
 impl Pass<'_> {
     /// Creates the planned Pods, many at a time. Once the API server refuses one for what it is, no more are begun: they are
     /// all alike.
@@ -45,7 +51,7 @@ impl Pass<'_> {
         let result = self.create_pod(id, now).await;
         if matches!(
             &result,
-            Err(Error::Create(WriteError::Invalid(_) | WriteError::Forbidden(_)))
+            Err(Error::NamespaceEnding | Error::Create(WriteError::Invalid(_) | WriteError::Forbidden(_)))
         ) {
             refused.store(true, Ordering::Relaxed);
         }
@@ -53,6 +59,9 @@ impl Pass<'_> {
     }
 
     async fn create_pod(&self, id: Id, now: &str) -> Result<(), Error> {
+        if !self.make_claims(id).await? {
+            return Ok(());
+        }
         let set = &self.observed.set;
         let name = names::pod_name(&self.key.name, id);
         let target = Target::new(POD, &self.key.namespace, &name);
@@ -69,6 +78,7 @@ impl Pass<'_> {
             }
             Ok(Created::AlreadyExists) => self.look_who_is_there(id, &target).await,
             Err(WriteError::NotFound) => Err(Error::Stale("the namespace is gone")),
+            Err(error) if is_namespace_ending(&error) => Err(Error::NamespaceEnding),
             Err(error) => {
                 metrics::creation_refused(error.category());
                 if matches!(error, WriteError::Invalid(_) | WriteError::Forbidden(_)) {
@@ -134,6 +144,7 @@ impl Pass<'_> {
     async fn delete_pod(&self, deletion: &Deletion, warrant: &Warrant<'_>) -> Result<(), Error> {
         self.claim(deletion, warrant).await?;
         self.may_delete(deletion, warrant).await?;
+        self.hand_over_claims(deletion).await?;
         if let Some(hook) = hooks::pre_delete(&self.observed.set) {
             return self.delete_through(hook, deletion).await;
         }

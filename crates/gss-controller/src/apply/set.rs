@@ -117,6 +117,7 @@ impl<'a> Pass<'a> {
             (condition::SCALE_IN_BLOCKED, "ScaleInBlocked"),
             (condition::DEGRADED, "Degraded"),
             (condition::HOOK_BLOCKED, "HookBlocked"),
+            (condition::VOLUME_BLOCKED, "VolumeBlocked"),
         ] {
             let now = report
                 .status

@@ -9,7 +9,7 @@ use api_types::{
 };
 use serde_json::{Map, Value, json};
 
-use super::revision::revision_name;
+use super::{claim, revision::revision_name};
 use crate::plan::{hooks, ids::Id};
 
 /// The Pod of server `id`, made from the set's template.
@@ -43,7 +43,7 @@ pub fn pod(set: &GameServerSetView, id: Id, survived: Option<&GameServerView>, n
         keys::lifecycle::PREPARING_NORMAL
     };
     metadata["labels"][label::LIFECYCLE_STATE] = json!(state);
-    json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec(set, &name, survived) })
+    json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec(set, id, &name, survived) })
 }
 
 /// Whether a Pod born with this metadata satisfies the `preNormal` hook, if there is one.
@@ -192,7 +192,7 @@ fn is_label_value(value: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
 }
 
-fn spec(set: &GameServerSetView, name: &str, survived: Option<&GameServerView>) -> Value {
+fn spec(set: &GameServerSetView, id: Id, name: &str, survived: Option<&GameServerView>) -> Value {
     let mut spec = match &set.spec.game_server_template.spec {
         Value::Object(spec) => spec.clone(),
         // The API server says what is missing, and that reaches the set's condition.
@@ -205,6 +205,7 @@ fn spec(set: &GameServerSetView, name: &str, survived: Option<&GameServerView>) 
         .as_deref()
         .filter(|service| !service.is_empty());
     spec.insert("subdomain".into(), json!(service.unwrap_or(&set.metadata.name)));
+    claim::mount(set, id, &mut spec);
     let hooks_mark = [hooks::pre_delete(set), hooks::in_place_update(set)];
     if hooks_mark.into_iter().any(hooks::marks_not_ready) {
         add_readiness_gate(&mut spec, keys::KRUISE_POD_READY);

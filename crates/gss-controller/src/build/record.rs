@@ -10,6 +10,7 @@ pub fn plan_patch(record: &PlanRecord) -> Value {
         "desired": record.desired,
         "reserved": record.reserved,
         "implicit": record.implicit,
+        "growing": record.growing,
         "deleting": record.deleting,
     })
 }

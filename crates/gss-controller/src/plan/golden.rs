@@ -4,7 +4,7 @@ use super::{
     ids::{Id, IdSet},
     kill::replicas_after_kill,
     record::Record,
-    scale::{ScaleInput, ScalePlan, Strategy, plan},
+    scale::{ScaleInput, ScalePlan, Strategy, creations, plan},
     server::{Hold, Server, ServerPod, Stage, Standing},
 };
 
@@ -80,6 +80,7 @@ impl Case<'_> {
             desired: self.desired.map_or_else(live, ids),
             reserved: ids(self.acted_on),
             implicit: ids(self.implicit),
+            growing: IdSet::new(),
             deleting: vec![],
         }
     }
@@ -89,6 +90,7 @@ impl Case<'_> {
             replicas: self.replicas,
             strategy: self.strategy,
             protect_allocated: self.protect_allocated,
+            limited: false,
             reserved: &ids(self.spec),
             record: Some(&self.record()),
             acknowledged: &IdSet::new(),
@@ -382,6 +384,7 @@ fn without_a_record_the_live_servers_are_the_plan() {
             replicas,
             strategy: Strategy::General,
             protect_allocated: false,
+            limited: false,
             reserved: &ids(spec),
             record: None,
             acknowledged: &ids(acknowledged),
@@ -476,4 +479,95 @@ fn a_reserve_of_everything_is_reported_not_looped_over() {
     }
     .plan();
     assert_eq!(back.record.desired, ids("2000000001,2000000002"));
+}
+
+/// With OpenKruise's limit of one, a server that is lost while another is not ready is never replaced, and servers behind an
+/// unready one are never made.
+#[test]
+fn a_limit_on_growth_neither_starves_the_lost_nor_blocks_behind_the_unready() {
+    let step = |record: Option<&Record>, servers: &[Server]| {
+        plan(&ScaleInput {
+            replicas: 4,
+            strategy: Strategy::General,
+            protect_allocated: false,
+            limited: true,
+            reserved: &IdSet::new(),
+            record,
+            acknowledged: &IdSet::new(),
+            servers,
+        })
+        .record
+    };
+    let available = |mut server: Server| {
+        server.pod.as_mut().unwrap().available = true;
+        server
+    };
+    let first = step(None, &[]);
+    assert_eq!(first.growing, ids("0-3"));
+    assert_eq!(creations(&first, &IdSet::new(), 1, 500), [0]);
+    // 0 was available once and has become unready; 1 is starting; 2 is yet to come.
+    let unready = |id: u32| server(&id.to_string());
+    let second = step(Some(&first), &[available(unready(0))]);
+    assert_eq!(second.growing, ids("1-3"));
+    let third = step(Some(&second), &[unready(0), available(unready(1))]);
+    assert_eq!(third.growing, ids("2-3"), "what was available once stays grown");
+    assert_eq!(
+        creations(&third, &ids("0,1"), 1, 500),
+        [2],
+        "an unready server takes no share"
+    );
+    // 0 is gone, 2 takes the whole limit: 0 is made again all the same, 3 waits.
+    assert_eq!(creations(&third, &ids("1,2"), 0, 500), [0]);
+    assert_eq!(
+        creations(&third, &ids("1"), 5, 1),
+        [0],
+        "what was lost comes first"
+    );
+}
+
+#[test]
+fn an_ended_server_that_backs_off_stays_unless_its_id_goes() {
+    let mut ended = server("1x");
+    ended.pod.as_mut().unwrap().backs_off = true;
+    let all = [server("0:Allocated"), ended];
+    let deleted_at = |replicas| {
+        deleted(&plan(&ScaleInput {
+            replicas,
+            strategy: Strategy::General,
+            protect_allocated: false,
+            limited: false,
+            reserved: &IdSet::new(),
+            record: Some(&Record {
+                desired: ids("0,1"),
+                ..Record::default()
+            }),
+            acknowledged: &IdSet::new(),
+            servers: &all,
+        }))
+    };
+    assert_eq!(deleted_at(2), [0; 0]);
+    assert_eq!(deleted_at(1), [1]);
+}
+
+#[test]
+fn a_held_server_is_not_counted_and_its_id_not_used() {
+    let mut held = server("2");
+    let pod = held.pod.as_mut().unwrap();
+    (pod.stage, pod.hold) = (Stage::PreparingDelete(Some("ScaleIn".into())), Hold::Waits);
+    let grown = plan(&ScaleInput {
+        replicas: 3,
+        strategy: Strategy::General,
+        protect_allocated: false,
+        limited: false,
+        reserved: &IdSet::new(),
+        record: Some(&Record {
+            desired: ids("0,1"),
+            implicit: ids("2"),
+            ..Record::default()
+        }),
+        acknowledged: &IdSet::new(),
+        servers: &[server("0"), server("1"), held],
+    });
+    assert_eq!(grown.record.desired, ids("0,1,3"));
+    assert_eq!(deleted(&grown), [2], "named until it is gone");
 }

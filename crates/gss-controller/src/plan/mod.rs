@@ -10,11 +10,11 @@
 //! | [`budget`] | how many Pods are created at once |
 //! | [`lifecycle`] | when a new Pod is in service, and which Pods hooks keep out of it |
 //! | [`hooks`] | whether a lifecycle hook holds a Pod or is satisfied |
+//! | [`volumes`] | which volume claims are made, whom they go with, which servers wait for one |
 //! | [`survivors`] | what happens to GameServers that outlive their Pods |
 //! | [`ids`], [`server`], [`record`] | nothing: the terms the others speak in |
 //!
-//! Still to come, each a module beside these: bringing Pods to a new template (which Pods, in what order, in place or not),
-//! and volume claims.
+//! Still to come, each a module beside these: bringing Pods to a new template (which Pods, in what order, in place or not).
 
 pub mod backoff;
 pub mod budget;
@@ -27,6 +27,7 @@ pub mod scale;
 pub mod server;
 pub mod survivors;
 mod victims;
+pub mod volumes;
 
 use api_types::{IntOrString, ScaleDownStrategyType, keys};
 
@@ -37,6 +38,7 @@ use self::{
     scale::{ScaleInput, ScalePlan, Strategy},
     server::Server,
     survivors::SurvivorStep,
+    volumes::VolumePlan,
 };
 use crate::{observe::Observed, views::PodView};
 
@@ -64,6 +66,8 @@ pub struct Plan {
     pub open_gates: Vec<Gate>,
     /// Steps of Pods in their lifecycle.
     pub lifecycle: Vec<LifecycleStep>,
+    /// Volume claims.
+    pub volumes: VolumePlan,
     /// Writes to GameServers that outlive their Pods.
     pub survivors: Vec<SurvivorStep>,
 }
@@ -114,7 +118,8 @@ pub fn plan(observed: &Observed, one_by_one: bool) -> Plan {
         .as_ref()
         .is_none_or(|record| record.is_decided_anew_by(&scale.record));
     let kill = kill::replicas_after_kill(replicas, &scale.record.desired, &observed.servers);
-    let (create, create_later) = creations(observed, &scale, replicas, one_by_one);
+    let volumes = volumes::plan(observed, &scale.record.desired);
+    let (create, create_later) = creations(observed, &scale, &volumes, replicas, one_by_one);
     Plan {
         kill,
         record_first,
@@ -124,6 +129,7 @@ pub fn plan(observed: &Observed, one_by_one: bool) -> Plan {
         reserves: reserves(observed, &scale),
         open_gates: gates(observed),
         lifecycle: lifecycle::steps(observed),
+        volumes,
         survivors: survivors::steps(
             &observed.set.metadata.uid,
             &scale.record.desired,
@@ -162,6 +168,7 @@ fn scale_input(observed: &Observed, replicas: u64) -> ScaleInput<'_> {
         protect_allocated: strategy
             .and_then(|strategy| strategy.protect_allocated)
             .unwrap_or(false),
+        limited: max_unavailable(observed).is_some(),
         reserved: &observed.reserved.0,
         record: observed.record.as_ref(),
         acknowledged: &observed.acknowledged,
@@ -169,7 +176,13 @@ fn scale_input(observed: &Observed, replicas: u64) -> ScaleInput<'_> {
     }
 }
 
-fn creations(observed: &Observed, scale: &ScalePlan, replicas: u64, one_by_one: bool) -> (Vec<Id>, u64) {
+fn creations(
+    observed: &Observed,
+    scale: &ScalePlan,
+    volumes: &VolumePlan,
+    replicas: u64,
+    one_by_one: bool,
+) -> (Vec<Id>, u64) {
     let desired = &scale.record.desired;
     let with_pod = observed.servers.iter().filter(|server| server.pod.is_some());
     let strangers = observed
@@ -182,21 +195,31 @@ fn creations(observed: &Observed, scale: &ScalePlan, replicas: u64, one_by_one: 
         .chain(strangers)
         .chain(observed.pending.blocked.keys().copied())
         .collect();
-    let unavailable = with_pod
-        .filter(|server| desired.contains(server.id) && server.pod.as_ref().is_some_and(|pod| !pod.available))
+    let growing = &scale.record.growing;
+    let starting = with_pod
+        .filter(|server| growing.contains(server.id) && server.pod.as_ref().is_some_and(|pod| !pod.available))
         .count() as u64;
-    let limit = observed
+    let most = if one_by_one { 1 } else { MAX_CREATIONS };
+    let budget = budget::creation_budget(max_unavailable(observed), replicas, starting);
+    let missing = desired.difference(&occupied).len();
+    let create = scale::creations(
+        &scale.record,
+        &occupied.union(&volumes.hold_creation()),
+        budget,
+        most,
+    );
+    let later = missing - create.len() as u64;
+    (create, later)
+}
+
+fn max_unavailable(observed: &Observed) -> Option<&IntOrString> {
+    observed
         .set
         .spec
         .scale_strategy
+        .as_ref()?
+        .max_unavailable
         .as_ref()
-        .and_then(|strategy| strategy.max_unavailable.as_ref());
-    let most = if one_by_one { 1 } else { MAX_CREATIONS };
-    let budget = budget::creation_budget(limit, replicas, unavailable).min(most);
-    let missing = desired.difference(&occupied).len();
-    let create = scale::creations(desired, &occupied, budget);
-    let later = missing - create.len() as u64;
-    (create, later)
 }
 
 /// The annotation says which reserves were acted on; a set that never had any needs none.

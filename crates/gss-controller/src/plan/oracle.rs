@@ -34,6 +34,7 @@ impl World {
             replicas: self.replicas,
             strategy: self.strategy,
             protect_allocated: self.protect_allocated,
+            limited: false,
             reserved: &self.reserved.iter().copied().collect(),
             record: self.record.as_ref(),
             acknowledged: &IdSet::new(),
@@ -156,7 +157,7 @@ impl World {
             .filter(|server| server.pod.is_some())
             .map(|server| server.id)
             .collect();
-        for id in creations(&outcome.record.desired, &occupied, 100) {
+        for id in creations(&outcome.record, &occupied, 100, 100) {
             if goes_on() {
                 self.created += 1;
                 let pod = ServerPod {
@@ -277,6 +278,7 @@ fn world() -> impl Strategy<Value = World> {
                     implicit: implicit.difference(&desired).copied().collect(),
                     desired: desired.into_iter().collect(),
                     reserved: reserved.into_iter().collect(),
+                    growing: IdSet::new(),
                     deleting: vec![],
                 }),
                 servers: servers

@@ -14,6 +14,9 @@ pub struct Record {
     /// Ids given up by scale-in. With strategy General they are free for growth; with ReserveIds they are on their
     /// way into the explicit reserves.
     pub implicit: IdSet,
+    /// Desired ids whose server has yet to be available for the first time; kept only while
+    /// `scaleStrategy.maxUnavailable` limits their creation.
+    pub growing: IdSet,
     /// Pods that are to be deleted and are not terminating yet, by id. Nothing else may be deleted.
     pub deleting: Vec<Deletion>,
 }
@@ -38,6 +41,7 @@ impl Record {
             desired: set(&stored.desired),
             reserved: set(&stored.reserved),
             implicit: set(&stored.implicit),
+            growing: set(&stored.growing),
             deleting: stored.deleting.iter().filter_map(Deletion::from_api).collect(),
         }
     }
@@ -49,6 +53,7 @@ impl Record {
             desired: self.desired.to_items(),
             reserved: self.reserved.to_items(),
             implicit: self.implicit.to_items(),
+            growing: self.growing.to_items(),
             deleting: self.deleting.iter().map(Deletion::to_api).collect(),
         }
     }

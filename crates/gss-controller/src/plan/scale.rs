@@ -32,6 +32,8 @@ pub struct ScaleInput<'a> {
     pub strategy: Strategy,
     /// `spec.scaleStrategy.protectAllocated`.
     pub protect_allocated: bool,
+    /// Whether `spec.scaleStrategy.maxUnavailable` limits how fast the set grows.
+    pub limited: bool,
     /// The understood part of `spec.reserveGameServerIds`.
     pub reserved: &'a IdSet,
     /// The stored plan; `None` on a new set and after a restored backup, where it is rebuilt from the servers.
@@ -88,6 +90,7 @@ pub fn plan(input: &ScaleInput<'_>) -> ScalePlan {
 
     let out_of_ids = input.replicas.saturating_sub(desired.len());
     let protected = protected.union(&reserved_but_allocated(input));
+    let growing = growing(input, record, &current, &desired);
     let deleting = deletions(input, record, &desired, &protected);
     let reserve = (input.strategy == Strategy::ReserveIds && !implicit.is_empty())
         .then(|| input.reserved.union(&implicit));
@@ -95,6 +98,7 @@ pub fn plan(input: &ScaleInput<'_>) -> ScalePlan {
         desired,
         reserved: input.reserved.clone(),
         implicit,
+        growing,
         deleting,
     };
     ScalePlan {
@@ -118,6 +122,26 @@ fn implicit_reserves(input: &ScaleInput<'_>, record: &Record) -> IdSet {
         Strategy::General => kept.union(&before.difference(input.reserved)),
         Strategy::ReserveIds => kept,
     }
+}
+
+/// New ids are growing until their server is available for the first time. Those of a set that is not limited are not kept:
+/// should a limit come, the ids without a Pod at that moment are replaced without one.
+fn growing(input: &ScaleInput<'_>, record: &Record, current: &IdSet, desired: &IdSet) -> IdSet {
+    if !input.limited {
+        return IdSet::new();
+    }
+    let available: IdSet = input
+        .servers
+        .iter()
+        .filter(|server| server.pod.as_ref().is_some_and(|pod| pod.available))
+        .map(|server| server.id)
+        .collect();
+    let new = desired.difference(current);
+    record
+        .growing
+        .union(&new)
+        .intersection(desired)
+        .difference(&available)
 }
 
 fn grow(input: &ScaleInput<'_>, pool: &IdSet, implicit: &IdSet) -> IdSet {
@@ -216,10 +240,16 @@ fn deletions(input: &ScaleInput<'_>, record: &Record, desired: &IdSet, protected
     deletions
 }
 
-/// The ids to create now: desired, without a Pod of any kind, lowest first, at most `limit`.
+/// The ids to create now: desired, without a Pod of any kind, lowest first, at most `most`. Ids that once had a server come
+/// first and are not held to `budget`, which is for the `growing` ones: a set that grows slowly, or whose growth is stuck,
+/// still replaces what it loses.
 ///
 /// `occupied` are ids whose Pod name is taken: by our own Pods in any stage, by foreign ones, or by creations whose
 /// result the watch has not shown yet.
-pub fn creations(desired: &IdSet, occupied: &IdSet, limit: u64) -> Vec<Id> {
-    desired.difference(occupied).lowest(limit).iter().collect()
+pub fn creations(record: &Record, occupied: &IdSet, budget: u64, most: u64) -> Vec<Id> {
+    let missing = record.desired.difference(occupied);
+    let replaced = missing.difference(&record.growing).lowest(most);
+    let left = budget.min(most - replaced.len());
+    let grown = missing.intersection(&record.growing).lowest(left);
+    replaced.union(&grown).iter().collect()
 }

@@ -2,6 +2,8 @@
 //!
 //! Each is decoded straight from the watch's bytes and holds only the fields that are read here.
 
+mod claim;
 mod pod;
 
+pub use claim::ClaimView;
 pub use pod::{Amounts, Container, ContainerStatus, PodCondition, PodView, Resources};

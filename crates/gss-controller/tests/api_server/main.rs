@@ -14,5 +14,6 @@ mod process;
 mod restricted;
 mod scaling;
 mod survivors;
+mod volumes;
 mod world;
 mod writers;
