@@ -92,7 +92,22 @@ async fn the_documented_gateway_set_runs() -> Result<()> {
         let now = world.now();
         let block = |name: &str| now.pod_label(name, "gs-sync/delete-block").map(str::to_owned);
         assert_eq!(block("postio-0").as_deref(), Some("true"));
-        Ok(())
+        // The story the manifest is for: a server that is scaled in drains until somebody says that it has.
+        world.scale("postio", 2).await?;
+        world
+            .until("postio-2 drains", |s| {
+                s.pod_label("postio-2", label::GS_STATE) == Some("PreDelete")
+            })
+            .await?;
+        let draining = world.now();
+        let pod = draining.pods.get("postio-2").context("postio-2 is gone")?;
+        ensure!(
+            pod.metadata.deletion_timestamp.is_none() && container_status(pod).is_some_and(|c| c.ready),
+            "its container goes on while it drains"
+        );
+        let drained = json!({"metadata": {"labels": {"gs-sync/delete-block": "false"}}});
+        world.patch_server("postio-2", &drained).await?;
+        world.at_rest("postio", &[0, 1]).await
     })
     .await
 }
@@ -176,6 +191,41 @@ async fn a_deleted_set_gives_its_servers_their_grace_period() -> Result<()> {
             (GRACE..GRACE + 30).contains(&took),
             "gone after {took} s, the grace period is {GRACE} s"
         );
+        Ok(())
+    })
+    .await
+}
+
+/// A kubelet that refuses a Pod ends it at once (`OutOfcpu`), and so the next one: without a pause this would go on many times a
+/// second.
+#[tokio::test]
+async fn a_server_its_kubelet_refuses_is_replaced_and_then_with_pauses() -> Result<()> {
+    in_namespace(async |world| {
+        world.settled_set("a", 1, &informed(1)).await?;
+        let now = world.now();
+        let node = now
+            .pods
+            .get("a-0")
+            .and_then(|pod| pod.spec.as_ref()?.node_name.clone());
+        let mut spec = informed(1);
+        spec["gameServerTemplate"]["spec"]["nodeName"] = json!(node.context("a-0 is on no node")?);
+        spec["gameServerTemplate"]["spec"]["containers"][0]["resources"] =
+            json!({"requests": {"cpu": "1000"}});
+        world.apply(&e2e::act::set_with("b", 1, &spec)).await?;
+        world
+            .until("the set says that b-0 ends again and again", |s| {
+                s.condition("b", "Degraded")
+                    .is_some_and(|found| found.reason == "EarlyEnds" && found.message.contains("OutOfcpu"))
+            })
+            .await?;
+        let now = world.now();
+        let made: std::collections::BTreeSet<_> = now
+            .pod_history
+            .iter()
+            .filter(|pod| pod.name_any() == "b-0")
+            .filter_map(|pod| pod.uid())
+            .collect();
+        assert_eq!(made.len(), 2, "replaced at once, once");
         Ok(())
     })
     .await

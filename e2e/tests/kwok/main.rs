@@ -5,9 +5,11 @@
 mod claim;
 mod deletion;
 mod documented;
+mod hooks;
 mod ids;
 mod lifetime;
 mod neighbours;
 mod nodes;
 mod ops_state;
 mod scale;
+mod volumes;

@@ -73,20 +73,18 @@ impl Pass<'_> {
         };
         let now = Instant::now();
         let name = target.name;
-        match volumes::obstacle(&self.observed.set, id, &found, self.pod_uid(id)) {
-            Some(obstacle @ (Obstacle::Terminating | Obstacle::Foreign)) => {
-                metrics::claim_volume("blocked");
-                let claim = name.to_owned();
-                self.apply
-                    .memory
-                    .claim_blocked(self.key, self.uid(), id, Blocked { claim, obstacle }, now);
-                Ok(false)
-            }
-            _ => {
-                self.apply.memory.made_claim(self.key, self.uid(), name, now);
-                Ok(true)
-            }
+        let obstacle = volumes::obstacle(&self.observed.set, id, &found, self.pod_uid(id));
+        if let Some(obstacle @ (Obstacle::Terminating | Obstacle::Foreign)) = obstacle {
+            metrics::claim_volume("blocked");
+            let claim = name.to_owned();
+            let blocked = Blocked { claim, obstacle };
+            self.apply
+                .memory
+                .claim_blocked(self.key, self.uid(), id, blocked, now);
+            return Ok(false);
         }
+        self.apply.memory.made_claim(self.key, self.uid(), name, now);
+        Ok(true)
     }
 
     /// Makes the claims again that waiting Pods lack.

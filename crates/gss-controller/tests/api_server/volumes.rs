@@ -171,7 +171,9 @@ async fn a_claim_in_the_way_blocks_its_own_server_only() {
         "spec": { "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": "1Gi" } } },
     });
     let mut going = foreign.clone();
-    going["metadata"] = json!({ "name": "save-arena-1", "finalizers": ["example.com/hold"] });
+    going["metadata"] = json!({
+        "name": "save-arena-1", "finalizers": ["example.com/hold"], "labels": { "game.kruise.io/owner-gss": "arena" },
+    });
     for object in [foreign, going] {
         let object = serde_json::from_value(object).unwrap();
         claims(&world)
@@ -186,33 +188,26 @@ async fn a_claim_in_the_way_blocks_its_own_server_only() {
     let _controller = Controller::start(&world).await;
     world.set(4, with_claims(Value::Null)).await;
     world.live_when([2, 3]).await;
-    let blocked = world.condition("VolumeBlocked", "True").await;
-    assert_eq!(blocked.reason, "ClaimTerminating");
-    assert!(
-        blocked
-            .message
-            .starts_with("2 servers wait for volume claims, first save-arena-1: "),
-        "{}",
-        blocked.message
-    );
+    let said = |wanted: &'static str| {
+        move |set: &GameServerSet| {
+            let conditions = &set.status.as_ref().unwrap().conditions;
+            conditions
+                .iter()
+                .any(|found| found.status == "True" && found.message.starts_with(wanted))
+        }
+    };
+    let both = said("2 servers wait for volume claims, first save-arena-1: it is being deleted");
+    world.set_when("both said", both).await;
     world.scale(5).await;
     world.live_when([2, 3, 4]).await;
-    // Freed one after the other. Neither carries the set's label, so no watch tells; they are looked at again.
     let free = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
     claims(&world)
         .patch("save-arena-1", &PatchParams::default(), &free)
         .await
         .unwrap();
-    claims(&world)
-        .delete("save-arena-0", &DeleteParams::default())
-        .await
-        .unwrap();
-    let free = json!({ "metadata": { "finalizers": null } });
-    let _ = claims(&world)
-        .patch("save-arena-0", &PatchParams::default(), &Patch::Merge(free))
-        .await;
-    world.live_when(0..5).await;
-    world.condition("VolumeBlocked", "False").await;
+    world.live_when(1..5).await;
+    let one = said("1 server waits for volume claims, first save-arena-0: it belongs to another owner");
+    world.set_when("one less", one).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
