@@ -135,6 +135,13 @@ impl Gap {
             .collect()
     }
 
+    /// What [`overdue`](Self::overdue) gave could not be told after all: it may be given again.
+    pub(crate) fn untold(&self, key: &ObjectKey) {
+        if let Some(span) = self.lock().get_mut(key) {
+            span.warned = false;
+        }
+    }
+
     /// Forgets the servers that `keep` refuses: another replica looks after them now.
     pub(crate) fn retain(&self, keep: impl Fn(&ObjectKey) -> bool) {
         self.lock().retain(|key, _| keep(key));
@@ -220,5 +227,7 @@ mod tests {
         assert_eq!(gap.overdue(late), []);
         gap.closed(&told[0].key, late);
         assert_eq!(gap.overdue(late).len(), 1, "room for another");
+        gap.untold(&told[1].key);
+        assert_eq!(gap.overdue(late).len(), 1, "and for one that was not told");
     }
 }

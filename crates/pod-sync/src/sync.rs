@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use api_types::views::GameServerView;
 use controller_kit::{
-    events::Events,
+    events::{EventRecord, Events},
     key::ObjectKey,
     queue::{Next, Queue},
     store::Store,
@@ -15,7 +15,7 @@ use leader_election::shards::shard_of;
 
 use crate::{
     apply::apply,
-    gap::{Ended, Gap},
+    gap::{Ended, Gap, Overdue},
     metrics::{self, Trigger},
     notify,
     observe::{Observer, Snapshot},
@@ -70,16 +70,21 @@ impl Syncer {
     /// Tells of gaps that have lasted too long: what lags, and why.
     pub(crate) fn report_overdue(&self) {
         for overdue in self.gap.overdue(Instant::now()) {
-            let Some(snapshot) = self.observer.snapshot(&overdue.key) else {
-                continue;
-            };
-            let patch = plan(&snapshot.observed(), Timestamp::now());
-            if let (Some(server), Some(patch)) = (&snapshot.server, patch) {
+            if let Some(event) = self.lagging(&overdue) {
                 metrics::gap_warned();
-                self.events
-                    .publish(notify::lagging(server, &patch.changes, &overdue));
+                self.events.publish(event);
+            } else {
+                self.gap.untold(&overdue.key);
             }
         }
+    }
+
+    /// The event about a gap; `None` without a GameServer to tell it on, or when it has just ended.
+    fn lagging(&self, overdue: &Overdue) -> Option<EventRecord> {
+        let snapshot = self.observer.snapshot(&overdue.key)?;
+        let patch = plan(&snapshot.observed(), Timestamp::now())?;
+        let server = snapshot.server.as_ref()?;
+        Some(notify::lagging(server, &patch.changes, overdue))
     }
 
     fn report_healed(&self, key: &ObjectKey, ended: Ended) {
