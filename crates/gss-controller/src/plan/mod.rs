@@ -265,6 +265,8 @@ fn gates(observed: &Observed) -> Vec<Gate> {
 }
 
 #[cfg(test)]
+mod departures;
+#[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod ids_tests;

@@ -331,3 +331,116 @@ pub fn obstacle(
         _ => Some(Obstacle::Unbound),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn set(with_set: bool, with_pod: bool) -> GameServerSetView {
+        let when = |deletes| if deletes { "Delete" } else { "Retain" };
+        serde_json::from_value(json!({
+            "metadata": { "name": "arena", "uid": "set" },
+            "spec": {
+                "replicas": 1, "gameServerTemplate": {},
+                "persistentVolumeClaimRetentionPolicy": { "whenDeleted": when(with_set), "whenScaled": when(with_pod) },
+            },
+        }))
+        .unwrap()
+    }
+
+    fn claim(owners: &BTreeSet<&str>) -> ClaimView {
+        let owner = |uid: &&str| json!({ "kind": "Any", "name": uid, "uid": uid });
+        serde_json::from_value(json!({
+            "metadata": {
+                "name": "save-arena-3", "uid": "claim", "ownerReferences": owners.iter().map(owner).collect::<Vec<_>>(),
+            },
+            "status": { "phase": "Bound" },
+        }))
+        .unwrap()
+    }
+
+    fn pod() -> PodView {
+        serde_json::from_value(json!({ "metadata": { "name": "arena-3", "uid": "pod" } })).unwrap()
+    }
+
+    /// The owners after the change, as UIDs.
+    fn after<'a>(owners: &BTreeSet<&'a str>, step: Option<ClaimStep>) -> BTreeSet<&'a str> {
+        let mut owners = owners.clone();
+        if let Some(step) = step {
+            owners.retain(|uid| !step.remove.iter().any(|removed| removed == uid));
+            match step.add {
+                Some(Keeper::Set) => drop(owners.insert("set")),
+                Some(Keeper::Pod { .. }) => drop(owners.insert("pod")),
+                None => {}
+            }
+        }
+        owners
+    }
+
+    fn some_owners() -> impl Strategy<Value = BTreeSet<&'static str>> {
+        prop::sample::subsequence(vec!["set", "pod", "other"], 0..=3)
+            .prop_map(|found| found.into_iter().collect())
+    }
+
+    proptest! {
+        // Whatever owners a claim has, one change brings those of ours in line, leaves others alone, and nothing follows it.
+        #[test]
+        fn owners_follow_the_policy(
+            owners in some_owners(), with_set: bool, with_pod: bool, wanted: bool, has_pod: bool,
+        ) {
+            let (set, pod) = (set(with_set, with_pod), pod());
+            let pod = has_pod.then_some(&pod);
+            let change = |owners: &BTreeSet<&str>| step(&set, 3, &claim(owners), pod, wanted);
+            let changed = after(&owners, change(&owners));
+            let condemned = !wanted && with_pod;
+            for owner in ["set", "pod", "other"] {
+                let expected = match owner {
+                    _ if condemned => owners.contains(owner),
+                    "set" => with_set,
+                    "pod" if has_pod => false,
+                    _ => owners.contains(owner),
+                };
+                prop_assert_eq!(changed.contains(owner), expected, "{}", owner);
+            }
+            prop_assert_eq!(change(&changed), None);
+        }
+
+        #[test]
+        fn a_claim_that_is_handed_over_goes_with_its_pod_and_not_with_the_set(owners in some_owners(), with_set: bool) {
+            let set = set(with_set, true);
+            let keeper = Keeper::Pod { name: "arena-3".into(), uid: "pod".into() };
+            let change = |owners: &BTreeSet<&str>| handing_over(&set, 3, &claim(owners), &keeper, "pod");
+            let changed = after(&owners, change(&owners));
+            prop_assert!(changed.contains("pod") && !changed.contains("set"));
+            prop_assert_eq!(changed.contains("other"), owners.contains("other"));
+            prop_assert_eq!(change(&changed), None);
+        }
+    }
+
+    #[test]
+    fn a_claim_of_an_earlier_pod_or_of_another_controller_is_not_taken_over() {
+        let owned = |kind: &str, name: &str, controller: bool| -> ClaimView {
+            let owner = json!({ "kind": kind, "name": name, "uid": "stranger", "controller": controller });
+            serde_json::from_value(json!({
+                "metadata": { "name": "save-arena-3", "ownerReferences": [owner] }, "status": { "phase": "Bound" },
+            }))
+            .unwrap()
+        };
+        let set = set(true, true);
+        let cases = [
+            (owned("Pod", "arena-3", false), Some(Obstacle::Foreign)),
+            (owned("GameServerSet", "arena", false), Some(Obstacle::Foreign)),
+            (owned("Backup", "any", true), Some(Obstacle::Foreign)),
+            (owned("Backup", "any", false), None),
+        ];
+        for (claim, expected) in cases {
+            assert_eq!(obstacle(&set, 3, &claim, Some("pod")), expected);
+            assert_eq!(step(&set, 3, &claim, None, true).is_none(), expected.is_some());
+        }
+    }
+}
