@@ -87,6 +87,8 @@ pub mod annotation {
     pub const SYNCED_FROM: &str = "game.kruise.io/synced-from";
     /// RFC 3339 time at which the Pod entered its lifecycle state. On Pods; gss-controller.
     pub const LIFECYCLE_TIMESTAMP: &str = "lifecycle.apps.kruise.io/timestamp";
+    /// What the containers were before an update in place changed them, as JSON in OpenKruise's form. On Pods; gss-controller.
+    pub const IN_PLACE_UPDATE_STATE: &str = "apps.kruise.io/inplace-update-state";
     /// What `kubectl apply` last sent: a second copy of the object, never kept in memory.
     pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 }
@@ -131,6 +133,8 @@ pub mod condition {
     pub const PROGRESSING: &str = "Progressing";
     /// GameServerSet: allocated servers keep the set above its replicas.
     pub const SCALE_IN_BLOCKED: &str = "ScaleInBlocked";
+    /// GameServerSet: servers that are to be updated wait for something that may never come; the message says what.
+    pub const UPDATE_BLOCKED: &str = "UpdateBlocked";
     /// GameServerSet: the spec cannot be carried out as written; the message says why.
     pub const DEGRADED: &str = "Degraded";
     /// GameServerSet: a lifecycle hook has held servers for long.

@@ -1,7 +1,7 @@
 //! Wiring: watches into the queue, the queue into passes.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -24,7 +24,7 @@ use crate::{
     plan::{self, Plan},
     relevance::{Relevance, of_claim, of_game_server, of_pod},
     status,
-    views::{ClaimView, PodView},
+    views::{ClaimView, PodView, RevisionView},
 };
 
 /// When a pass looks again though no event came: own writes are forgotten by then, and names in the way may be free.
@@ -33,6 +33,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(11);
 const NAMESPACE_ENDING: Duration = Duration::from_secs(30);
 /// How long to wait for a cache that is behind our own write; the event that ends the wait comes earlier.
 const CATCH_UP: Duration = Duration::from_millis(100);
+
+/// Between two attempts to learn what the cluster can do.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Everything a pass needs.
 struct Controller {
@@ -88,6 +91,7 @@ fn next(observed: &Observed, plan: &Plan, written: StatusWrite, changes_in: Opti
     let more_to_create = !plan.create.is_empty() && plan.create_later > 0;
     let waits = [
         more_to_create.then_some(Duration::ZERO),
+        (!plan.compare.is_empty()).then_some(Duration::ZERO),
         match written {
             StatusWrite::Done => None,
             StatusWrite::In(wait) => Some(wait),
@@ -109,6 +113,8 @@ pub(crate) fn start(runtime: &Runtime, queue: &Queue<ObjectKey>, concurrency: us
         pods: watch_pods(runtime, queue, &memory),
         game_servers: watch_game_servers(runtime, queue),
         claims: watch_claims(runtime, queue, &memory),
+        revisions: watch_revisions(runtime, queue),
+        can_resize: discover_resize(runtime),
     };
     let writer = runtime.writer(keys::field_manager::GSS_CONTROLLER);
     let apply = Apply::new(writer, runtime.events(), Arc::clone(&memory), pod_concurrency);
@@ -194,6 +200,54 @@ fn watch_claims(runtime: &Runtime, queue: &Queue<ObjectKey>, memory: &Arc<Memory
             }
         })
         .start(runtime)
+}
+
+fn watch_revisions(runtime: &Runtime, queue: &Queue<ObjectKey>) -> Store<RevisionView> {
+    let queue = queue.clone();
+    Watch::<RevisionView>::new()
+        .labels(keys::label::OWNER_GSS)
+        .index(BY_SET, |found: &RevisionView| set_of(&found.metadata))
+        .on_change(move |change: Change<RevisionView>| {
+            // Our own writes are remembered; what remains are losses and imports.
+            for key in sets_of(&change, |found| &found.metadata) {
+                enqueue(&queue, key, Relevance::Status);
+            }
+        })
+        .start(runtime)
+}
+
+/// Whether the cluster changes CPU and memory of running Pods (since 1.33), asked once. The answer is there long before the
+/// caches are.
+fn discover_resize(runtime: &Runtime) -> Arc<OnceLock<bool>> {
+    let (client, found) = (runtime.client(), Arc::new(OnceLock::new()));
+    let answer = Arc::clone(&found);
+    let stop = runtime.shutdown();
+    runtime.spawn("discover-resize", async move {
+        let asking = async {
+            loop {
+                match client.list_core_api_resources("v1").await {
+                    Ok(list) => {
+                        break list
+                            .resources
+                            .iter()
+                            .any(|resource| resource.name == "pods/resize");
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot tell whether Pods can be resized; asking again");
+                    }
+                }
+                tokio::time::sleep(ASK_AGAIN).await;
+            }
+        };
+        tokio::select! {
+            // Set once, here.
+            can_resize = asking => drop(answer.set(can_resize)),
+            () = stop.cancelled() => {}
+        }
+        stop.cancelled().await;
+        Ok(())
+    });
+    found
 }
 
 /// The set an object is labelled with, and the one it was labelled with before.

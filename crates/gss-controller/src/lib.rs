@@ -2,14 +2,15 @@
 //!
 //! | | |
 //! |---|---|
-//! | watches | GameServerSets; Pods and PersistentVolumeClaims with label `game.kruise.io/owner-gss`; GameServers |
-//! | writes, Pods | create; delete with UID; label and annotation `lifecycle.apps.kruise.io/*`; conditions `InPlaceUpdateReady` and `KruisePodReady`, where the Pod has these readiness gates |
+//! | watches | GameServerSets; Pods, PersistentVolumeClaims and ControllerRevisions with label `game.kruise.io/owner-gss`; GameServers |
+//! | writes, Pods | create; delete with UID; label and annotation `lifecycle.apps.kruise.io/*`; conditions `InPlaceUpdateReady` and `KruisePodReady`, where the Pod has these readiness gates; updates in place: images, `resize`, template metadata, revision |
 //! | writes, PersistentVolumeClaims | create; owner references |
+//! | writes, ControllerRevisions | create; `revision`; delete |
 //! | writes, GameServers | `status.deletionClaim`; label `gs-deleting` (reclaimPolicy Delete); the GameServer of a victim that has none |
 //! | writes, GameServerSets | `status`; `spec.replicas` on opsState Kill; `spec.reserveGameServerIds` with strategy ReserveIds; annotation `reserve-ids` |
-//! | also writes | Events `Scale`, `Kill`, `ScaleInBlocked`, `FailedCreate`, `Degraded`, `HookBlocked`, `VolumeBlocked` on GameServerSets; its Lease |
+//! | also writes | Events `Scale`, `Kill`, `ScaleInBlocked`, `UpdateStarted`, `UpdateFinished`, `UpdateBlocked`, `FailedCreate`, `Degraded`, `HookBlocked`, `VolumeBlocked` on GameServerSets; its Lease |
 //! | field manager | `gamekeeper-gss-controller` |
-//! | metrics | `gamekeeper_gss_pods_created_total`, `…_pods_deleted_total{reason}`, `…_creations_refused_total{category}`, `…_claims_total{outcome}`, `…_plans_total{outcome}`, `…_scale_ins_blocked_total`, `…_hooks_entered_total`, `…_hooks_waiting{hook}`, `…_hooks_oldest_timestamp_seconds{hook}`, `…_volume_claims_total{outcome}`, `…_passes_total{result}`, `…_plan_seconds` |
+//! | metrics | `gamekeeper_gss_pods_created_total`, `…_pods_deleted_total{reason}`, `…_creations_refused_total{category}`, `…_claims_total{outcome}`, `…_plans_total{outcome}`, `…_scale_ins_blocked_total`, `…_updates_total{kind}`, `…_updates_blocked_total`, `…_updates_stuck_total`, `…_revisions_total{outcome}`, `…_hooks_entered_total`, `…_hooks_waiting{hook}`, `…_hooks_oldest_timestamp_seconds{hook}`, `…_volume_claims_total{outcome}`, `…_passes_total{result}`, `…_plan_seconds` |
 //! | RBAC | `e2e/rbac/gss-controller.yaml` |
 //!
 //! | module | what it is |

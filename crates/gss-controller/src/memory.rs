@@ -5,17 +5,18 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
+use api_types::Meta;
 use controller_kit::{key::ObjectKey, store::Store};
 
 use crate::{
     metrics,
     plan::{backoff::End, ids::Id, volumes::Blocked},
     status::hooks::Waiting,
-    views::PodView,
+    views::{PodView, RevisionView},
 };
 
 /// How long an own write is remembered without its event. Watches lag by milliseconds; a relist takes seconds.
@@ -40,17 +41,40 @@ pub struct Pending {
     pub made_claims: BTreeSet<String>,
     /// Ids for which somebody else's volume claim is in the way.
     pub blocked_claims: BTreeMap<Id, Blocked>,
+    /// Versions of Pods after our latest write to them, by UID.
+    pub touched: HashMap<String, u64>,
+    /// Pods that cannot be changed in place, by UID: to which revision, and why.
+    pub refused: HashMap<String, (String, String)>,
+    /// The revision that a Pod of unknown origin was compared with and is not, by its UID.
+    pub compared: HashMap<String, String>,
+    /// Revisions that were stored or bumped.
+    pub revisions: Vec<Arc<RevisionView>>,
+    /// Names of revisions that other objects have.
+    pub taken: BTreeSet<String>,
 }
 
 impl Pending {
     /// Whether a later look may see more than this one without any event.
     pub fn is_empty(&self) -> bool {
-        // Claims found to be there need no second look; the Pods they are for tell when they start.
+        // Claims found to be there need no second look; the Pods they are for tell when they start. What was learned about a Pod
+        // stays true.
         let rest = Self {
             made_claims: BTreeSet::new(),
+            refused: HashMap::new(),
+            compared: HashMap::new(),
             ..self.clone()
         };
         rest == Self::default()
+    }
+
+    /// Whether this is a Pod as it was before our latest write to it.
+    pub fn is_behind(&self, pod: &Meta) -> bool {
+        let written = self.touched.get(&pod.uid);
+        written.is_some_and(|written| {
+            pod.resource_version
+                .parse::<u64>()
+                .is_ok_and(|seen| seen < *written)
+        })
     }
 }
 
@@ -70,10 +94,37 @@ struct SetMemory {
     blocked_claims: BTreeMap<Id, (Blocked, Instant)>,
     waiting: Vec<Waiting>,
     namespace_ending: bool,
+    touched: HashMap<String, (u64, Instant)>,
+    refused: HashMap<String, (String, String)>,
+    compared: HashMap<String, String>,
+    revisions: BTreeMap<String, (Arc<RevisionView>, Instant)>,
+    taken: BTreeMap<String, Instant>,
     /// Resource version of the latest own write to the set.
     version: Option<(u64, Instant)>,
     creation_failed: bool,
     status_written: Option<Instant>,
+}
+
+impl SetMemory {
+    /// What concerns updates.
+    fn updates(&mut self, now: Instant) -> Pending {
+        let younger = |at: &Instant, limit| now.saturating_duration_since(*at) < limit;
+        self.touched.retain(|_, (_, at)| younger(at, EXPIRY));
+        self.revisions.retain(|_, (_, at)| younger(at, EXPIRY));
+        self.taken.retain(|_, at| younger(at, BLOCKED_FOR));
+        let touched = self.touched.iter();
+        let revisions = self.revisions.values();
+        Pending {
+            touched: touched
+                .map(|(uid, (version, _))| (uid.clone(), *version))
+                .collect(),
+            refused: self.refused.clone(),
+            compared: self.compared.clone(),
+            revisions: revisions.map(|(found, _)| Arc::clone(found)).collect(),
+            taken: self.taken.keys().cloned().collect(),
+            ..Pending::default()
+        }
+    }
 }
 
 /// The memory of all sets.
@@ -129,6 +180,7 @@ impl Memory {
                     .iter()
                     .map(|(id, (what, _))| (*id, what.clone()))
                     .collect(),
+                ..set.updates(now)
             }
         })
     }
@@ -194,6 +246,42 @@ impl Memory {
         self.with(key, set_uid, |set| set.creation_failed)
     }
 
+    /// A Pod was changed, and has this version now.
+    pub fn touched(&self, key: &ObjectKey, set_uid: &str, pod_uid: &str, version: &str, now: Instant) {
+        if let Ok(version) = version.parse() {
+            self.with(key, set_uid, |set| {
+                set.touched.insert(pod_uid.to_owned(), (version, now))
+            });
+        }
+    }
+
+    /// The API server will not have this Pod changed in place to this revision.
+    pub fn refused(&self, key: &ObjectKey, set_uid: &str, pod_uid: &str, revision: &str, why: String) {
+        self.with(key, set_uid, |set| {
+            set.refused.insert(pod_uid.to_owned(), (revision.to_owned(), why))
+        });
+    }
+
+    /// This Pod is not what this revision makes.
+    pub fn compared(&self, key: &ObjectKey, set_uid: &str, pod_uid: &str, revision: &str) {
+        self.with(key, set_uid, |set| {
+            set.compared.insert(pod_uid.to_owned(), revision.to_owned())
+        });
+    }
+
+    /// A revision was stored or bumped.
+    pub fn stored(&self, key: &ObjectKey, set_uid: &str, revision: RevisionView, now: Instant) {
+        let name = revision.metadata.name.clone();
+        self.with(key, set_uid, |set| {
+            set.revisions.insert(name, (Arc::new(revision), now))
+        });
+    }
+
+    /// The name of a revision is another object's.
+    pub fn taken(&self, key: &ObjectKey, set_uid: &str, name: String, now: Instant) {
+        self.with(key, set_uid, |set| set.taken.insert(name, now));
+    }
+
     /// A watch says that this Pod is gone.
     pub fn gone(&self, key: &ObjectKey, pod_uid: &str) {
         if let Some(set) = self.lock().get_mut(key) {
@@ -201,6 +289,9 @@ impl Memory {
             set.deleted.remove(pod_uid);
             set.claimed.remove(pod_uid);
             set.remade_claims.retain(|_, uid| uid != pod_uid);
+            set.touched.remove(pod_uid);
+            set.refused.remove(pod_uid);
+            set.compared.remove(pod_uid);
         }
     }
 

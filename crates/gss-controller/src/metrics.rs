@@ -43,6 +43,22 @@ pub fn describe() {
         "gamekeeper_gss_scale_ins_blocked_total",
         "Times a scale-in began to wait for allocated servers."
     );
+    describe_counter!(
+        "gamekeeper_gss_updates_total",
+        "Pods updated without recreating them, by kind: in_place, metadata."
+    );
+    describe_counter!(
+        "gamekeeper_gss_updates_stuck_total",
+        "Times updates in place began to be overdue: not done within ten minutes."
+    );
+    describe_counter!(
+        "gamekeeper_gss_updates_blocked_total",
+        "Times an update began to wait for something that may never come."
+    );
+    describe_counter!(
+        "gamekeeper_gss_revisions_total",
+        "ControllerRevisions written, by outcome: created, bumped, trimmed."
+    );
     describe_counter!("gamekeeper_gss_passes_total", "Passes over a set by result.");
     describe_histogram!(
         "gamekeeper_gss_plan_seconds",
@@ -109,6 +125,22 @@ pub(crate) fn plan_stored(outcome: &'static str) {
 
 pub(crate) fn scale_in_blocked() {
     counter!("gamekeeper_gss_scale_ins_blocked_total").increment(1);
+}
+
+pub(crate) fn updated(kind: &'static str) {
+    counter!("gamekeeper_gss_updates_total", "kind" => kind).increment(1);
+}
+
+pub(crate) fn update_stuck() {
+    counter!("gamekeeper_gss_updates_stuck_total").increment(1);
+}
+
+pub(crate) fn update_blocked() {
+    counter!("gamekeeper_gss_updates_blocked_total").increment(1);
+}
+
+pub(crate) fn revision(outcome: &'static str) {
+    counter!("gamekeeper_gss_revisions_total", "outcome" => outcome).increment(1);
 }
 
 pub(crate) fn pass(result: &'static str) {

@@ -1,6 +1,10 @@
 //! What the caches show of one set, with this process's own latest writes in it.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
 
 use api_types::{
     GameServerSetView, GameServerView, IntOrString,
@@ -12,14 +16,16 @@ use controller_kit::{key::ObjectKey, store::Store};
 use jiff::Timestamp;
 
 use crate::{
+    build::template::Template,
     memory::{Memory, Pending},
     plan::{
         hooks,
         ids::{BadItem, Id, IdSet},
         record::Record,
+        revisions::{self, RevisionInput, Revisions},
         server::{Hold, Server, ServerPod, Stage, Standing},
     },
-    views::{ClaimView, PodView},
+    views::{ClaimView, PodView, RevisionView},
 };
 
 /// Index of Pods, GameServers and claims by the set their label names: `namespace/set`.
@@ -40,6 +46,10 @@ pub struct Stores {
     pub game_servers: Store<GameServerView>,
     /// Volume claims with the owner label.
     pub claims: Store<ClaimView>,
+    /// ControllerRevisions with the owner label.
+    pub revisions: Store<RevisionView>,
+    /// Whether the cluster changes CPU and memory of running Pods, once it has answered.
+    pub can_resize: Arc<OnceLock<bool>>,
 }
 
 /// A Pod that carries the set's label and is not the set's.
@@ -72,6 +82,8 @@ pub struct Observed {
     pub strangers: Vec<Stranger>,
     /// Volume claims with the set's label, by name.
     pub claims: BTreeMap<String, Arc<ClaimView>>,
+    /// The history of its template.
+    pub history: History,
     /// Own writes not in the above.
     pub pending: Pending,
     /// Servers as the planner sees them, by ascending id.
@@ -85,6 +97,59 @@ impl Observed {
     /// ids it has is written in that workload, and its holes look like missing Pods here.
     pub fn awaiting_take_over(&self) -> usize {
         self.strangers.iter().filter(|found| found.of_kruise).count()
+    }
+}
+
+/// The history of a set's template.
+#[derive(Debug, Clone)]
+pub struct History {
+    /// The set's own ControllerRevisions, by name.
+    pub stored: BTreeMap<String, Arc<RevisionView>>,
+    /// Which revision is wanted, and what is to be written.
+    pub revisions: Revisions,
+    /// Whether the cluster changes CPU and memory of running Pods; `None` until it has answered.
+    pub can_resize: Option<bool>,
+}
+
+impl History {
+    /// Puts the history of `set` together; `labelled` are the revisions with the set's label.
+    pub fn of(
+        set: &GameServerSetView,
+        labelled: Vec<Arc<RevisionView>>,
+        pods: &BTreeMap<Id, Arc<PodView>>,
+        pending: &Pending,
+        can_resize: Option<bool>,
+    ) -> Self {
+        let mut stored: BTreeMap<String, Arc<RevisionView>> = BTreeMap::new();
+        for found in labelled.into_iter().chain(pending.revisions.iter().cloned()) {
+            let owner = found.metadata.controller();
+            let ours = owner.is_some_and(|owner| owner.uid == set.metadata.uid);
+            let name = &found.metadata.name;
+            if ours && stored.get(name).is_none_or(|seen| seen.revision < found.revision) {
+                stored.insert(name.clone(), found);
+            }
+        }
+        let names: Vec<&str> = pods
+            .values()
+            .filter_map(|pod| pod.metadata.label(label::CONTROLLER_REVISION_HASH))
+            .collect();
+        let status = &set.status;
+        let revisions = revisions::plan(&RevisionInput {
+            set: &set.metadata.name,
+            template: &Template::of(set),
+            stored: &stored,
+            taken: &pending.taken,
+            before: (
+                status.current_revision.as_deref(),
+                status.update_revision.as_deref(),
+            ),
+            of_pods: &names,
+        });
+        Self {
+            stored,
+            revisions,
+            can_resize,
+        }
     }
 }
 
@@ -115,6 +180,10 @@ impl Stores {
                     .get(&ObjectKey::new(key.namespace.clone(), name))
             },
             self.game_servers.by_index(BY_SET, &index),
+            (
+                self.revisions.by_index(BY_SET, &index),
+                self.can_resize.get().copied(),
+            ),
             pending,
             clock,
         );
@@ -131,6 +200,7 @@ pub fn assemble(
     labelled_pods: Vec<Arc<PodView>>,
     game_server: impl Fn(&str) -> Option<Arc<GameServerView>>,
     labelled: Vec<Arc<GameServerView>>,
+    (labelled_revisions, can_resize): (Vec<Arc<RevisionView>>, Option<bool>),
     pending: Pending,
     clock: Timestamp,
 ) -> Observed {
@@ -157,6 +227,7 @@ pub fn assemble(
         .annotation(annotation::RESERVE_IDS)
         .map(IdSet::parse_joined)
         .unwrap_or_default();
+    let history = History::of(&set, labelled_revisions, &pods, &pending, can_resize);
     let mut observed = Observed {
         record: set.status.plan.as_ref().map(Record::from_api),
         reserved: IdSet::parse_items(&set.spec.reserve_game_server_ids),
@@ -164,6 +235,7 @@ pub fn assemble(
         pods,
         game_servers,
         strangers,
+        history,
         pending,
         claims: BTreeMap::new(),
         servers: Vec::new(),

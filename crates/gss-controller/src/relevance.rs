@@ -5,7 +5,10 @@
 
 use std::time::Duration;
 
-use api_types::GameServerView;
+use api_types::{
+    GameServerView,
+    keys::{label, lifecycle},
+};
 use controller_kit::watch::Change;
 
 use crate::views::{ClaimView, PodView};
@@ -45,6 +48,11 @@ pub fn of_pod(change: &Change<PodView>) -> Relevance {
             pod.metadata.finalizers.clone(),
         )
     };
+    // While it is updated in place, what its containers run is what is waited for.
+    let updating = new.metadata.label(label::LIFECYCLE_STATE) == Some(lifecycle::UPDATING);
+    if updating && (old.container_statuses != new.container_statuses || old.containers != new.containers) {
+        return Relevance::Plan;
+    }
     if deciding(old) != deciding(new) || old.metadata.labels != new.metadata.labels {
         return Relevance::Plan;
     }

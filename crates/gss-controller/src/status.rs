@@ -2,6 +2,7 @@
 
 mod conditions;
 pub mod hooks;
+mod updates;
 mod volumes;
 
 use api_types::{
@@ -11,7 +12,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::{
-    build::{record::plan_patch, revision::revision_name},
+    build::record::plan_patch,
     observe::{Availability, Observed, availability, min_ready_seconds},
     plan::Plan,
     views::PodView,
@@ -66,6 +67,9 @@ pub fn compute(observed: &Observed, plan: &Plan, outcome: &Outcome, clock: Times
         maintaining_replicas: Some(counts.maintaining),
         wait_to_be_deleted_replicas: Some(counts.wait_to_be_deleted),
         pre_delete_replicas: Some(counts.pre_delete),
+        current_revision: Some(updates::current_revision(observed, counts.all_updated(plan))),
+        update_revision: Some(observed.history.revisions.update.name.clone()),
+        revisions: updates::history(observed),
         label_selector: Some(format!("{}={}", label::OWNER_GSS, observed.set.metadata.name)),
         conditions: Vec::new(),
         plan: before.plan.clone(),
@@ -143,6 +147,9 @@ pub fn status_patch(status: &GameServerSetStatus) -> Value {
         "maintainingReplicas": status.maintaining_replicas,
         "waitToBeDeletedReplicas": status.wait_to_be_deleted_replicas,
         "preDeleteReplicas": status.pre_delete_replicas,
+        "currentRevision": status.current_revision,
+        "updateRevision": status.update_revision,
+        "revisions": status.revisions,
         "labelSelector": status.label_selector,
         "conditions": status.conditions,
         "plan": status.plan.as_ref().map(plan_patch),
@@ -162,22 +169,33 @@ struct Counts {
     pre_delete: i32,
     /// Desired servers that are ready and stay.
     serving: u64,
+    /// Those of them that are as the template says.
+    serving_updated: u64,
     /// Pods that are on their way out.
     leaving: u64,
     changes_in: Option<i64>,
 }
 
 impl Counts {
+    /// Whether no server is left behind on an older revision.
+    fn all_updated(&self, plan: &Plan) -> bool {
+        self.serving_updated == plan.scale.record.desired.len()
+    }
+
     fn of(observed: &Observed, plan: &Plan, clock: Timestamp) -> Self {
-        let revision = revision_name(&observed.set);
         let min_ready = min_ready_seconds(&observed.set);
         let desired = &plan.scale.record.desired;
-        let mut counts = Self::default();
+        let mut counts = Self {
+            changes_in: updates::look_in(observed)
+                .into_iter()
+                .chain(plan.update.wake)
+                .min(),
+            ..Self::default()
+        };
         for (id, pod) in &observed.pods {
             let ready = is_ready(pod);
             let stays = !pod.metadata.is_terminating();
-            let updated =
-                stays && pod.metadata.label(label::CONTROLLER_REVISION_HASH) == Some(revision.as_str());
+            let updated = updates::is_updated(observed, pod);
             counts.current += 1;
             counts.ready += i32::from(ready);
             counts.updated += i32::from(updated);
@@ -198,6 +216,7 @@ impl Counts {
             }
             counts.pre_delete += i32::from(pod.state() == GameServerState::PreDelete);
             counts.serving += u64::from(ready && stays && desired.contains(*id));
+            counts.serving_updated += u64::from(ready && updated && desired.contains(*id));
             let goes = plan
                 .scale
                 .record

@@ -12,4 +12,5 @@ mod neighbours;
 mod nodes;
 mod ops_state;
 mod scale;
+mod update;
 mod volumes;

@@ -5,6 +5,7 @@ mod idle;
 mod memory;
 mod spread;
 mod sync;
+mod update;
 
 /// `cargo xtask bench NAME`.
 #[derive(Debug, clap::Subcommand)]
@@ -15,6 +16,8 @@ pub enum Bench {
     Idle(idle::Options),
     /// Reads each controller's memory at growing numbers of game servers
     Memory(memory::Options),
+    /// Updates every server of a set, anew and then in place, and counts those out of service at once.
+    Update(update::Options),
     /// Times opsState from an allocator's patch to the Pod label, in turns with a program that does nothing else
     Sync(sync::Options),
     /// That program
@@ -32,6 +35,7 @@ impl Bench {
             Self::Create(options) => create::run(options).await,
             Self::Idle(options) => idle::run(options).await,
             Self::Memory(options) => memory::run(options).await,
+            Self::Update(options) => update::run(options).await,
             Self::Sync(options) => sync::run(options).await,
             Self::Bare(options) => sync::bare::run(options).await,
         }

@@ -37,12 +37,33 @@ pub struct GameServerSetStatus {
     /// Selector of the set's Pods, for autoscalers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label_selector: Option<String>,
-    /// Ready, Progressing, ScaleInBlocked, Degraded.
+    /// Revision of the template that the Pods of a partition have; after an update, updateRevision.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub current_revision: Option<String>,
+    /// Revision of the template as it is now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub update_revision: Option<String>,
+    /// History of the template, latest first; at most 20 are shown.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub revisions: Vec<RevisionStatus>,
+    /// Ready, Progressing, ScaleInBlocked, UpdateBlocked, Degraded.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
     /// What the set has decided about its servers. Where it is absent it is rebuilt from the Pods.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<PlanRecord>,
+}
+
+/// One revision of the template.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RevisionStatus {
+    /// Name of the ControllerRevision, which is also the value of the Pods' label controller-revision-hash.
+    pub name: String,
+    /// Its place in the history; the largest is the latest.
+    pub revision: i64,
+    /// Pods that have it.
+    pub pods: i32,
 }
 
 /// What the set has decided about its servers, written before it is acted on.

@@ -36,7 +36,9 @@
 mod claim;
 mod claims;
 mod hooks;
+mod in_place;
 mod pods;
+mod revisions;
 mod set;
 
 use std::{sync::Arc, time::Instant};
@@ -121,6 +123,7 @@ impl Pass<'_> {
             // The write changes the set, and the pass that follows plans the scale-in.
             return self.lower_replicas(replicas).await;
         }
+        self.write_revisions().await?;
         let warrant = if plan.record_first {
             self.store_record().await?
         } else {
@@ -128,18 +131,25 @@ impl Pass<'_> {
         };
         outcome.recorded = true;
 
-        let (created, deleted) = tokio::join!(self.create_pods(), self.delete_pods(&warrant));
+        let (created, deleted, updated) = tokio::join!(
+            self.create_pods(),
+            self.delete_pods(&warrant),
+            self.update_in_place()
+        );
         if let Err(Error::Create(error)) = &created {
             outcome.create_error = Some(error.to_string());
         }
         outcome.reserve_error = self.write_reserves().await?;
+        let compared = self.compare_pods().await;
         let gates = self.open_gates().await;
         let lifecycle = self.write_lifecycle().await;
         let owned = self.own_claims().await;
         let remade = self.remake_claims().await;
         let survivors = self.write_survivors().await;
         // A stale decision is repeated at once, whatever else there was.
-        let results = [deleted, survivors, lifecycle, owned, created, remade, gates];
+        let results = [
+            deleted, updated, compared, survivors, lifecycle, owned, created, remade, gates,
+        ];
         let stale = results
             .iter()
             .find(|result| matches!(result, Err(Error::Stale(_))));

@@ -67,7 +67,14 @@ impl Pass<'_> {
         let target = Target::new(POD, &self.key.namespace, &name);
         // Without a Pod of its own only a GameServer that the set owns is observed: one that survived.
         let survived = self.observed.game_servers.get(&id).map(AsRef::as_ref);
-        let body = pod::pod(set, id, survived, now);
+        let revisions = &self.observed.history.revisions;
+        let old = self.plan.create_old.contains(id);
+        let revision = if old {
+            &revisions.current
+        } else {
+            &revisions.update
+        };
+        let body = pod::pod(set, revision, id, survived, now);
         match self.apply.writer.create::<_, MetaOnly>(&target, &body).await {
             Ok(Created::New(made)) => {
                 metrics::pod_created();

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use api_types::keys::{annotation, condition, label};
+use api_types::{
+    GameServerSetStatus,
+    keys::{annotation, condition, label},
+};
 use controller_kit::{
     resource::{GAME_SERVER, GAME_SERVER_SET, POD},
     write::{MetaOnly, PatchKind, Precondition, Target, WriteError},
@@ -115,6 +118,7 @@ impl<'a> Pass<'a> {
             .status_written(self.key, self.uid(), Instant::now());
         for (type_, event) in [
             (condition::SCALE_IN_BLOCKED, "ScaleInBlocked"),
+            (condition::UPDATE_BLOCKED, "UpdateBlocked"),
             (condition::DEGRADED, "Degraded"),
             (condition::HOOK_BLOCKED, "HookBlocked"),
             (condition::VOLUME_BLOCKED, "VolumeBlocked"),
@@ -130,9 +134,11 @@ impl<'a> Pass<'a> {
                 .iter()
                 .any(|old| old.type_ == type_ && old.status == "True" && old.reason == now.reason)
             {
-                let blocked = type_ == condition::SCALE_IN_BLOCKED;
-                if blocked {
-                    metrics::scale_in_blocked();
+                match (type_, now.reason.as_str()) {
+                    (condition::SCALE_IN_BLOCKED, _) => metrics::scale_in_blocked(),
+                    (condition::UPDATE_BLOCKED, "InPlaceUpdateStuck") => metrics::update_stuck(),
+                    (condition::UPDATE_BLOCKED, _) => metrics::update_blocked(),
+                    _ => {}
                 }
                 let reason = if now.reason == "FailedCreate" {
                     "FailedCreate"
@@ -142,7 +148,31 @@ impl<'a> Pass<'a> {
                 self.warning(reason, now.message.clone());
             }
         }
+        self.tell_of_updates(&report.status);
         Ok(StatusWrite::Done)
+    }
+
+    /// The beginning and the end of an update, told when the status that shows it is stored.
+    fn tell_of_updates(&self, now: &GameServerSetStatus) {
+        let before = &self.observed.set.status;
+        let (Some(old), Some(new)) = (&before.update_revision, &now.update_revision) else {
+            return;
+        };
+        if old != new {
+            let back = before.revisions.iter().any(|known| known.name == *new);
+            let to = if back { "back to revision" } else { "to revision" };
+            let servers = now.current_replicas - now.updated_replicas;
+            self.normal(
+                "UpdateStarted",
+                format!("update {to} {new}: {servers} servers have another one"),
+            );
+        }
+        if before.current_revision != before.update_revision && now.current_revision == now.update_revision {
+            self.normal(
+                "UpdateFinished",
+                format!("all {} servers have revision {new}", now.updated_replicas),
+            );
+        }
     }
 
     async fn patch_set(&mut self, subresource: Option<&'static str>, body: Value) -> Result<(), WriteError> {

@@ -9,22 +9,28 @@ use api_types::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{claim, revision::revision_name};
-use crate::plan::{hooks, ids::Id};
+use super::claim;
+use crate::plan::{hooks, ids::Id, revisions::Named};
 
-/// The Pod of server `id`, made from the set's template.
+/// The Pod of server `id`, made from this revision of the set's template.
 ///
 /// It is born with everything pod-sync would write, so that a new server costs no patch: the fresh server's values, or
 /// those of the GameServer that `survived` an earlier Pod under reclaimPolicy Delete. `now` is RFC 3339.
-pub fn pod(set: &GameServerSetView, id: Id, survived: Option<&GameServerView>, now: &str) -> Value {
+pub fn pod(
+    set: &GameServerSetView,
+    revision: &Named,
+    id: Id,
+    survived: Option<&GameServerView>,
+    now: &str,
+) -> Value {
     let name = names::pod_name(&set.metadata.name, id);
     let template = &set.spec.game_server_template;
     let mut metadata = json!({
         "name": name,
         "generateName": format!("{}-", set.metadata.name),
         "namespace": set.metadata.namespace,
-        "labels": labels(set, id, &name, survived),
-        "annotations": annotations(set, survived, now),
+        "labels": labels(set, revision, id, &name, survived),
+        "annotations": annotations(revision, survived, now),
         "ownerReferences": [{
             "apiVersion": keys::API_VERSION,
             "kind": keys::KIND_GAME_SERVER_SET,
@@ -43,7 +49,7 @@ pub fn pod(set: &GameServerSetView, id: Id, survived: Option<&GameServerView>, n
         keys::lifecycle::PREPARING_NORMAL
     };
     metadata["labels"][label::LIFECYCLE_STATE] = json!(state);
-    json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec(set, id, &name, survived) })
+    json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec(set, revision, id, &name, survived) })
 }
 
 /// Whether a Pod born with this metadata satisfies the `preNormal` hook, if there is one.
@@ -69,39 +75,14 @@ pub fn updates_in_place(set: &GameServerSetView) -> bool {
     )
 }
 
-/// The template's annotations with those that tell network plugins what to do.
-pub(super) fn template_annotations(set: &GameServerSetView) -> BTreeMap<String, String> {
-    let mut annotations = set.spec.game_server_template.metadata.annotations.clone();
-    if let Some(network) = &set.spec.network {
-        let conf = (!network.network_conf.is_empty()).then_some(&network.network_conf);
-        annotations.insert(annotation::NETWORK_CONF.into(), go_json(&json!(conf)));
-        annotations.insert(
-            annotation::NETWORK_TYPE.into(),
-            network.network_type.clone().unwrap_or_default(),
-        );
-    }
-    annotations
-}
-
-/// JSON as Go's encoder writes it: OpenKruiseGame stored it so, and readers compare the text.
-fn go_json(value: &Value) -> String {
-    // These characters only ever occur inside strings, so replacing them cannot change the structure.
-    value
-        .to_string()
-        .replace('<', "\\u003c")
-        .replace('>', "\\u003e")
-        .replace('&', "\\u0026")
-        .replace('\u{2028}', "\\u2028")
-        .replace('\u{2029}', "\\u2029")
-}
-
 fn labels(
     set: &GameServerSetView,
+    revision: &Named,
     id: Id,
     name: &str,
     survived: Option<&GameServerView>,
 ) -> BTreeMap<String, String> {
-    let mut labels = set.spec.game_server_template.metadata.labels.clone();
+    let mut labels = revision.template.labels.clone();
     if let Some(survived) = survived {
         labels.extend(synced(&survived.metadata.labels).filter(|(_, value)| is_label_value(value)));
     }
@@ -139,18 +120,14 @@ fn labels(
         (label::NETWORK_DISABLED, disabled.to_string()),
         (label::POD_NAME, name.to_owned()),
         (label::POD_INDEX, id.to_string()),
-        (label::CONTROLLER_REVISION_HASH, revision_name(set)),
+        (label::CONTROLLER_REVISION_HASH, revision.name.clone()),
     ];
     labels.extend(own.map(|(key, value)| (key.to_owned(), value)));
     labels
 }
 
-fn annotations(
-    set: &GameServerSetView,
-    survived: Option<&GameServerView>,
-    now: &str,
-) -> BTreeMap<String, String> {
-    let mut annotations = template_annotations(set);
+fn annotations(revision: &Named, survived: Option<&GameServerView>, now: &str) -> BTreeMap<String, String> {
+    let mut annotations = revision.template.annotations.clone();
     annotations.insert(annotation::LIFECYCLE_TIMESTAMP.into(), now.to_owned());
     annotations.insert(annotation::OPS_STATE_LAST_CHANGED.into(), now.to_owned());
     if let Some(survived) = survived {
@@ -192,8 +169,14 @@ fn is_label_value(value: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
 }
 
-fn spec(set: &GameServerSetView, id: Id, name: &str, survived: Option<&GameServerView>) -> Value {
-    let mut spec = match &set.spec.game_server_template.spec {
+fn spec(
+    set: &GameServerSetView,
+    revision: &Named,
+    id: Id,
+    name: &str,
+    survived: Option<&GameServerView>,
+) -> Value {
+    let mut spec = match &revision.template.spec {
         Value::Object(spec) => spec.clone(),
         // The API server says what is missing, and that reaches the set's condition.
         _ => Map::new(),

@@ -16,6 +16,17 @@ fn set(spec: Value) -> GameServerSetView {
     serde_json::from_value(all).unwrap()
 }
 
+fn revision(set: &GameServerSetView) -> Named {
+    Named {
+        name: "arena-r1".to_owned(),
+        template: std::sync::Arc::new(crate::build::template::Template::of(set)),
+    }
+}
+
+fn pod(set: &GameServerSetView, id: Id, survived: Option<&GameServerView>, now: &str) -> Value {
+    super::pod(set, &revision(set), id, survived, now)
+}
+
 fn survivor(spec: Value, labels: Value) -> GameServerView {
     serde_json::from_value(json!({
         "metadata": { "name": "arena-7", "namespace": "games", "generation": 4, "labels": labels },
@@ -59,7 +70,7 @@ fn a_fresh_pod_is_exactly_this() {
                 "game.kruise.io/network-disabled": "false",
                 "statefulset.kubernetes.io/pod-name": "arena-7",
                 "apps.kubernetes.io/pod-index": "7",
-                "controller-revision-hash": revision_name(&set),
+                "controller-revision-hash": "arena-r1",
                 "lifecycle.apps.kruise.io/state": "Normal",
             },
             "annotations": {

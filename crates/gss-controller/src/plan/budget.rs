@@ -1,4 +1,4 @@
-//! `spec.scaleStrategy.maxUnavailable`: how fast a set grows.
+//! `maxUnavailable`: how fast a set grows, and how many servers an update takes out of service.
 
 use api_types::IntOrString;
 
@@ -7,11 +7,18 @@ use api_types::IntOrString;
 /// A percentage is of `replicas`, rounded down, and at least one: with none at all the set would never grow. Without a
 /// limit, or with one that cannot be understood, all may be created.
 pub fn creation_budget(limit: Option<&IntOrString>, replicas: u64, unavailable: u64) -> u64 {
-    let limit = limit.and_then(|limit| match limit.as_percent() {
+    at_least_one(limit, replicas).map_or(u64::MAX, |limit| limit.saturating_sub(unavailable))
+}
+
+/// A number, or a percentage of `replicas` rounded down; at least one. `None` without a limit, or with one that cannot be
+/// understood.
+pub fn at_least_one(limit: Option<&IntOrString>, replicas: u64) -> Option<u64> {
+    let limit = limit?;
+    let limit = match limit.as_percent() {
         Some(percent) => Some(replicas.saturating_mul(percent.into()) / 100),
         None => limit.as_i64().and_then(|limit| u64::try_from(limit).ok()),
-    });
-    limit.map_or(u64::MAX, |limit| limit.max(1).saturating_sub(unavailable))
+    };
+    limit.map(|limit| limit.max(1))
 }
 
 #[cfg(test)]

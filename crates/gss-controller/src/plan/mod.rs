@@ -12,9 +12,9 @@
 //! | [`hooks`] | whether a lifecycle hook holds a Pod or is satisfied |
 //! | [`volumes`] | which volume claims are made, whom they go with, which servers wait for one |
 //! | [`survivors`] | what happens to GameServers that outlive their Pods |
+//! | [`revisions`] | the history of the template |
+//! | [`update`] | which Pods are brought to the template, in what order, in place or not |
 //! | [`ids`], [`server`], [`record`] | nothing: the terms the others speak in |
-//!
-//! Still to come, each a module beside these: bringing Pods to a new template (which Pods, in what order, in place or not).
 
 pub mod backoff;
 pub mod budget;
@@ -23,9 +23,11 @@ pub mod ids;
 pub mod kill;
 pub mod lifecycle;
 pub mod record;
+pub mod revisions;
 pub mod scale;
 pub mod server;
 pub mod survivors;
+pub mod update;
 mod victims;
 pub mod volumes;
 
@@ -38,6 +40,7 @@ use self::{
     scale::{ScaleInput, ScalePlan, Strategy},
     server::Server,
     survivors::SurvivorStep,
+    update::UpdatePlan,
     volumes::VolumePlan,
 };
 use crate::{observe::Observed, views::PodView};
@@ -60,6 +63,12 @@ pub struct Plan {
     pub create: Vec<Id>,
     /// Ids that lack a Pod and must wait: for the budget, for the next pass, or for a name to become free.
     pub create_later: u64,
+    /// Those of `create` that a partition keeps on the old revision.
+    pub create_old: IdSet,
+    /// What is done to bring Pods to the set's template. Those to be replaced are in `delete` too.
+    pub update: UpdatePlan,
+    /// Pods to be compared with the set's template one by one, because the revision they name is not stored.
+    pub compare: Vec<Id>,
     /// Explicit reserves to write back to the set.
     pub reserves: Option<ReservePatch>,
     /// Pods whose readiness gates are to be opened for the first time.
@@ -77,6 +86,8 @@ impl Plan {
     pub fn is_complete_once_applied(&self) -> bool {
         self.kill.is_none()
             && self.create_later == 0
+            && self.compare.is_empty()
+            && self.update.waiting == 0
             && self.scale.out_of_ids == 0
             && self.reserves_are_settled()
     }
@@ -112,7 +123,12 @@ pub struct Gate {
 /// Decides what to do. `one_by_one` is set while the API server refuses this set's Pods.
 pub fn plan(observed: &Observed, one_by_one: bool) -> Plan {
     let replicas = u64::try_from(observed.set.spec.replicas).unwrap_or(0);
-    let scale = scale::plan(&scale_input(observed, replicas));
+    let mut scale = scale::plan(&scale_input(observed, replicas));
+    let ways = update::subject::Ways::of(observed);
+    let subjects = update::subject::subjects(observed, &scale.record, &ways);
+    let rules = update::subject::rules(&observed.set);
+    let update = update::plan(rules, &scale.record.desired, &subjects);
+    scale.record.also_delete(&update.recreate);
     let record_first = observed
         .record
         .as_ref()
@@ -120,7 +136,11 @@ pub fn plan(observed: &Observed, one_by_one: bool) -> Plan {
     let kill = kill::replicas_after_kill(replicas, &scale.record.desired, &observed.servers);
     let volumes = volumes::plan(observed, &scale.record.desired);
     let (create, create_later) = creations(observed, &scale, &volumes, replicas, one_by_one);
+    let create_old = update::old_ones(rules.partition, &create, &subjects);
     Plan {
+        create_old: create_old.into_iter().collect(),
+        compare: unknown(observed, &ways),
+        update,
         kill,
         record_first,
         delete: begun_or_due(&scale.record.deleting, &observed.servers),
@@ -138,6 +158,16 @@ pub fn plan(observed: &Observed, one_by_one: bool) -> Plan {
         ),
         scale,
     }
+}
+
+/// Pods of which it has to be found out what they were made from.
+fn unknown(observed: &Observed, ways: &update::subject::Ways<'_>) -> Vec<Id> {
+    let stays = |pod: &PodView| !pod.metadata.is_terminating() && !observed.pending.is_behind(&pod.metadata);
+    let pods = observed
+        .pods
+        .iter()
+        .filter(|(_, pod)| stays(pod) && ways.is_unknown(pod));
+    pods.map(|(id, _)| *id).collect()
 }
 
 /// The deletions about which something can be done: all but those that wait for their hook.

@@ -2,7 +2,10 @@
 
 use api_types::{IntOrString, PlanRecord, PlannedDeletion};
 
-use super::ids::{Id, IdSet, MAX_ID};
+use super::{
+    ids::{Id, IdSet, MAX_ID},
+    scale::MAX_DELETING,
+};
 
 /// The plan record with its id lists parsed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -63,6 +66,13 @@ impl Record {
         self.deleting
             .iter()
             .any(|deletion| deletion.id == id && deletion.pod_uid == pod_uid)
+    }
+
+    /// Adds deletions, as many as one record holds.
+    pub fn also_delete(&mut self, deletions: &[Deletion]) {
+        let room = MAX_DELETING.saturating_sub(self.deleting.len());
+        self.deleting.extend(deletions.iter().take(room).cloned());
+        self.deleting.sort_by_key(|deletion| deletion.id);
     }
 
     /// Whether `next` decides anything that this record does not. Dropping finished deletions and booking reserves

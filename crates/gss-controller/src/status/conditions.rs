@@ -5,7 +5,7 @@ use api_types::{
     keys::condition::{DEGRADED, PROGRESSING, READY, SCALE_IN_BLOCKED},
 };
 
-use super::{Counts, Outcome};
+use super::{Counts, Outcome, updates};
 use crate::{observe::Observed, plan::Plan};
 
 /// Ids named in a message; more are counted.
@@ -46,6 +46,8 @@ reasons! {
         Settled,
         /// Servers are being created.
         Creating,
+        /// Servers are being brought to the template.
+        Updating,
         /// Servers are being deleted.
         Deleting,
         /// Servers were created and are not ready yet.
@@ -90,6 +92,7 @@ pub(super) fn all(observed: &Observed, plan: &Plan, outcome: &Outcome, counts: &
         ready(plan, counts),
         progressing(observed, plan, outcome, counts),
         scale_in_blocked(observed, plan),
+        updates::update_blocked(observed, plan),
         degraded(observed, plan, outcome),
     ]
 }
@@ -141,6 +144,8 @@ fn progressing(observed: &Observed, plan: &Plan, outcome: &Outcome, counts: &Cou
             ProgressReason::Creating,
             format!("{to_create} servers are being created"),
         )
+    } else if let Some(message) = updates::progress(plan) {
+        (ProgressReason::Updating, message)
     } else if counts.leaving > 0 || !plan.delete.is_empty() || plan.kill.is_some() {
         (ProgressReason::Deleting, deleting(observed, counts))
     } else if unready > 0 || !outcome.complete {
@@ -149,7 +154,7 @@ fn progressing(observed: &Observed, plan: &Plan, outcome: &Outcome, counts: &Cou
             format!("{unready} servers are starting"),
         )
     } else {
-        (ProgressReason::Settled, "every server is as wanted".to_owned())
+        (ProgressReason::Settled, updates::at_rest(plan))
     };
     condition(
         PROGRESSING,

@@ -24,7 +24,11 @@ fn set(spec: Value, status: Value) -> GameServerSetView {
 }
 
 fn pod(id: u32, labels: &[(&str, &str)], status: Value) -> Arc<PodView> {
-    let mut all: BTreeMap<&str, &str> = BTreeMap::from([("game.kruise.io/owner-gss", "arena")]);
+    let updated = updated();
+    let mut all: BTreeMap<&str, &str> = BTreeMap::from([
+        ("game.kruise.io/owner-gss", "arena"),
+        ("controller-revision-hash", updated.as_str()),
+    ]);
     all.extend(labels.iter().copied());
     Arc::new(
         serde_json::from_value(json!({
@@ -36,6 +40,12 @@ fn pod(id: u32, labels: &[(&str, &str)], status: Value) -> Arc<PodView> {
         }))
         .unwrap(),
     )
+}
+
+/// The revision of the template of [`set`].
+fn updated() -> String {
+    let template = crate::build::template::Template::of(&set(json!({}), json!({})));
+    crate::build::revision::revision_name("arena", &template.canonical(), 0)
 }
 
 fn ready_since(time: &str) -> Value {
@@ -65,7 +75,15 @@ fn report(
             .find(|server| server.metadata.name == name)
             .cloned()
     };
-    let observed = assemble(Arc::new(set), pods, find, vec![], Pending::default(), clock);
+    let observed = assemble(
+        Arc::new(set),
+        pods,
+        find,
+        vec![],
+        (vec![], None),
+        Pending::default(),
+        clock,
+    );
     let plan = plan::plan(&observed, false);
     let outcome = Outcome {
         recorded: true,
@@ -86,7 +104,6 @@ fn condition<'a>(report: &'a StatusReport, type_: &str) -> &'a Condition {
 
 #[test]
 fn counters_follow_spec_and_pods() {
-    let updated = revision_name(&set(json!({}), json!({})));
     let long_ago = "2026-05-04T03:00:00Z";
     let report = report(
         set(
@@ -94,11 +111,7 @@ fn counters_follow_spec_and_pods() {
             json!({ "plan": { "generation": 7, "desired": ["0-3"] } }),
         ),
         vec![
-            pod(
-                0,
-                &[("controller-revision-hash", &updated)],
-                ready_since(long_ago),
-            ),
+            pod(0, &[], ready_since(long_ago)),
             pod(
                 1,
                 &[("controller-revision-hash", "arena-old")],
@@ -130,12 +143,14 @@ fn counters_follow_spec_and_pods() {
             current_replicas: 4,
             ready_replicas: 3,
             available_replicas: 2,
-            updated_replicas: 1,
-            updated_ready_replicas: Some(1),
+            updated_replicas: 3,
+            updated_ready_replicas: Some(2),
             maintaining_replicas: Some(1),
             wait_to_be_deleted_replicas: Some(1),
             pre_delete_replicas: Some(1),
             label_selector: Some("game.kruise.io/owner-gss=arena".into()),
+            current_revision: Some(updated()),
+            update_revision: Some(updated()),
             ..GameServerSetStatus::default()
         }
     );
@@ -273,7 +288,15 @@ fn of_a_set_that_is_not_taken_over_only_that_is_said() {
     let status = json!({ "readyReplicas": 4, "conditions": [{ "type": "Foreign", "status": "True" }] });
     let observed = |pod| {
         let set = Arc::new(set(json!({}), status.clone()));
-        assemble(set, vec![pod], |_| None, vec![], Pending::default(), clock)
+        assemble(
+            set,
+            vec![pod],
+            |_| None,
+            vec![],
+            (vec![], None),
+            Pending::default(),
+            clock,
+        )
     };
     let waiting = observed(kruise("apps.kruise.io/v1beta1", "arena"));
     assert_eq!(waiting.awaiting_take_over(), 1);

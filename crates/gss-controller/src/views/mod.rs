@@ -4,6 +4,8 @@
 
 mod claim;
 mod pod;
+mod revision;
 
 pub use claim::ClaimView;
 pub use pod::{Amounts, Container, ContainerStatus, PodCondition, PodView, Resources};
+pub use revision::{RevisionView, StoredTemplate};

@@ -1,0 +1,179 @@
+//! What the status says about updates: which Pods count as updated, the history, and condition `UpdateBlocked`.
+
+use api_types::{Condition, RevisionStatus, keys::condition::UPDATE_BLOCKED};
+
+use super::conditions::condition;
+use crate::{
+    observe::Observed,
+    plan::{
+        Plan,
+        ids::IdSet,
+        update::{
+            Act, Obstacle, Stage,
+            completion::{Completion, DEADLINE_SECONDS},
+            subject::{completion_of, revision_of, stage},
+        },
+    },
+    views::PodView,
+};
+
+/// Revisions shown; those beyond the limit of the history are in use by some Pod.
+const SHOWN: usize = 20;
+
+/// Whether the Pod is as the template says, and runs it.
+pub(super) fn is_updated(observed: &Observed, pod: &PodView) -> bool {
+    !pod.metadata.is_terminating()
+        && observed.history.revisions.is_update(revision_of(pod))
+        && (stage(pod) != Stage::Updating || completion_of(pod, observed) == Completion::Done)
+}
+
+/// The revision that the status calls current: the wanted one, once every server has it and is ready.
+pub(super) fn current_revision(observed: &Observed, all_updated: bool) -> String {
+    let revisions = &observed.history.revisions;
+    let current = if all_updated {
+        &revisions.update
+    } else {
+        &revisions.current
+    };
+    current.name.clone()
+}
+
+/// The history, latest first.
+pub(super) fn history(observed: &Observed) -> Vec<RevisionStatus> {
+    let pods = |name: &str| {
+        let count = observed
+            .pods
+            .values()
+            .filter(|pod| revision_of(pod) == Some(name))
+            .count();
+        i32::try_from(count).unwrap_or(i32::MAX)
+    };
+    let mut history: Vec<RevisionStatus> = observed
+        .history
+        .stored
+        .values()
+        .map(|found| RevisionStatus {
+            name: found.metadata.name.clone(),
+            revision: found.revision,
+            pods: pods(&found.metadata.name),
+        })
+        .collect();
+    history.sort_by(|a, b| (b.revision, &b.name).cmp(&(a.revision, &a.name)));
+    history.truncate(SHOWN);
+    history
+}
+
+/// Updates in place that should have been done long ago: the servers, and what they wait for.
+pub(super) fn stuck(observed: &Observed) -> Vec<(u32, String)> {
+    let updating = observed
+        .pods
+        .iter()
+        .filter(|(_, pod)| stage(pod) == Stage::Updating);
+    updating
+        .filter_map(|(id, pod)| match completion_of(pod, observed) {
+            Completion::Waiting {
+                container, seconds, ..
+            } if seconds >= DEADLINE_SECONDS => Some((*id, container)),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Seconds after which the passing of time alone may end, or call stuck, an update in place.
+pub(super) fn look_in(observed: &Observed) -> Option<i64> {
+    let updating = observed.pods.values().filter(|pod| stage(pod) == Stage::Updating);
+    let waits = updating.filter_map(|pod| match completion_of(pod, observed) {
+        Completion::Waiting { seconds, look_in, .. } if seconds < DEADLINE_SECONDS => Some(look_in),
+        _ => None,
+    });
+    waits.min()
+}
+
+/// Condition `UpdateBlocked`. The reason is the most pressing one; the message has them all.
+pub(super) fn update_blocked(observed: &Observed, plan: &Plan) -> Condition {
+    let mut found: Vec<(&str, String)> = Vec::new();
+    for (id, container) in stuck(observed) {
+        found.push(("InPlaceUpdateStuck", format!(
+            "server {id}: container {container} does not run its new image {} minutes after it was changed; look at the \
+             Pod's events",
+            DEADLINE_SECONDS / 60,
+        )));
+    }
+    let with = |wanted: &dyn Fn(&Obstacle) -> bool| -> IdSet {
+        plan.update
+            .blocked
+            .iter()
+            .filter(|(_, why)| wanted(why))
+            .map(|(id, _)| *id)
+            .collect()
+    };
+    let impossible = with(&|why| matches!(why, Obstacle::Impossible(_)));
+    let why = plan.update.blocked.iter().find_map(|(_, why)| match why {
+        Obstacle::Impossible(why) => Some(why.as_str()),
+        _ => None,
+    });
+    if let Some(why) = why {
+        found.push(("InPlaceImpossible", format!(
+            "{} servers cannot be updated in place (ids {}): {why}; with podUpdatePolicy InPlaceOnly they stay as they are: \
+             choose InPlaceIfPossible, or delete their Pods when it suits",
+            impossible.len(), impossible.to_joined(),
+        )));
+    }
+    let allocated = with(&|why| *why == Obstacle::Allocated);
+    if !allocated.is_empty() {
+        found.push(("AllocatedServers", format!(
+            "{} servers are to be updated and are Allocated (ids {}): with scaleStrategy.protectAllocated they are updated when \
+             their opsState is no longer Allocated",
+            allocated.len(), allocated.to_joined(),
+        )));
+    }
+    let held = with(&|why| *why == Obstacle::Hook);
+    if !held.is_empty() {
+        found.push(("HeldByHook", format!(
+            "{} servers wait for the lifecycle hook inPlaceUpdate (ids {}): its labels or finalizers decide when they go on",
+            held.len(), held.to_joined(),
+        )));
+    }
+    found.truncate(6);
+    match found.first().map(|(reason, _)| *reason) {
+        None => condition(
+            UPDATE_BLOCKED,
+            false,
+            "NotBlocked",
+            "no server waits for anything but its turn".to_owned(),
+        ),
+        Some(reason) => {
+            let messages: Vec<String> = found.into_iter().map(|(_, message)| message).collect();
+            condition(UPDATE_BLOCKED, true, reason, messages.join("; "))
+        }
+    }
+}
+
+/// What is being done about updates, for condition `Progressing`; `None` when nothing is.
+pub(super) fn progress(plan: &Plan) -> Option<String> {
+    let update = &plan.update;
+    let begun = update
+        .steps
+        .iter()
+        .filter(|step| matches!(step.act, Act::Relabel | Act::Prepare | Act::Start));
+    let now = update.under_way + begun.count() as u64 + update.recreate.len() as u64;
+    (now > 0 || update.waiting > 0).then(|| {
+        format!(
+            "{now} servers are being updated, {} more are to follow",
+            update.waiting
+        )
+    })
+}
+
+/// Why servers keep an older template though nothing is being done about it.
+pub(super) fn at_rest(plan: &Plan) -> String {
+    let update = &plan.update;
+    match (update.halted, update.held_back) {
+        (0, 0) => "every server is as wanted".to_owned(),
+        (0, held) => format!("every server is as wanted; the partition keeps {held} on an older template"),
+        (halted, _) => format!(
+            "nothing is under way; {halted} servers have an older template, and updates are paused or begin with the deletion \
+             of a Pod"
+        ),
+    }
+}
