@@ -44,6 +44,7 @@
 pub mod admin;
 pub mod args;
 pub mod backoff;
+pub mod bug;
 pub mod client;
 pub mod echo;
 pub mod events;

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use api_types::{keys, state::GameServerState};
+use controller_kit::bug;
 use serde_json::{Value, json};
 
 use crate::{
@@ -117,7 +118,7 @@ impl Desired {
 
     /// The body of the server-side apply. `pod_status` is the Pod's status, whole.
     pub(crate) fn body(&self, pod_status: Value, now: &str) -> Value {
-        json!({
+        let mut body = json!({
             "status": {
                 "desiredState": DESIRED_STATE,
                 "currentState": self.state.as_str(),
@@ -127,7 +128,11 @@ impl Desired {
                 "lastTransitionTime": now,
                 "conditions": self.conditions,
             },
-        })
+        });
+        if bug::active("foreign-field") {
+            body["status"]["deletionClaim"] = Value::Null;
+        }
+        body
     }
 
     /// The events that go with writing this over `stored`: one for each condition that is newly `False`, or `False`

@@ -12,7 +12,7 @@ use api_types::{
     names,
     views::{Meta, OwnerRef},
 };
-use controller_kit::{key::ObjectKey, store::Store};
+use controller_kit::{bug, key::ObjectKey, store::Store};
 use jiff::Timestamp;
 
 use crate::{
@@ -338,10 +338,16 @@ fn server(
     label: Option<&str>,
 ) -> Server {
     let spec = game_server.map(|game_server| &game_server.spec);
+    let ops_state = spec.and_then(|spec| spec.ops_state.as_deref());
+    let ops_state = if bug::active("ops-state-from-label") {
+        label
+    } else {
+        ops_state
+    };
     Server {
         id,
         pod,
-        standing: Standing::of(spec.and_then(|spec| spec.ops_state.as_deref()), label),
+        standing: Standing::of(ops_state, label),
         deletion_priority: spec
             .and_then(|spec| spec.deletion_priority.as_ref())
             .and_then(IntOrString::as_i64)

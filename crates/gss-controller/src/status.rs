@@ -8,6 +8,7 @@ mod volumes;
 use api_types::{
     Condition, GameServerSetStatus, GameServerState, GameServerView, PlanRecord, keys::label, ops_state,
 };
+use controller_kit::bug;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -74,6 +75,9 @@ pub fn compute(observed: &Observed, plan: &Plan, outcome: &Outcome, clock: Times
         conditions: Vec::new(),
         plan: before.plan.clone(),
     };
+    if bug::active("status-as-truth") {
+        status.ready_replicas = status.ready_replicas.max(before.ready_replicas);
+    }
     if outcome.recorded {
         status.plan = Some(next_record(before.plan.as_ref(), plan, generation));
     }

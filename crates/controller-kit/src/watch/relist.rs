@@ -48,6 +48,9 @@ impl<'a, T: Watched> Relist<'a, T> {
 
     /// The list is complete: what it did not show is gone.
     pub(super) fn finish(self) {
+        if crate::bug::active("no-deletes-after-relist") {
+            return;
+        }
         let in_scope = |key: &ObjectKey| self.namespace.is_empty() || &*key.namespace == self.namespace;
         for key in self.sink.store.keys() {
             if in_scope(&key) && !self.seen.contains(&key) {

@@ -58,6 +58,7 @@ impl From<PartialObject> for MetaOnly {
 }
 
 /// What to send.
+#[derive(Clone)]
 pub(super) struct Call {
     verb: &'static str,
     method: Method,

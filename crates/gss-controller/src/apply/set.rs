@@ -7,6 +7,7 @@ use api_types::{
     keys::{annotation, condition, label},
 };
 use controller_kit::{
+    bug,
     resource::{GAME_SERVER, GAME_SERVER_SET, POD},
     write::{MetaOnly, PatchKind, Precondition, Target, WriteError},
 };
@@ -52,6 +53,15 @@ impl<'a> Pass<'a> {
     /// Stores the plan record.
     pub(super) async fn store_record(&mut self) -> Result<Warrant<'a>, Error> {
         let record = &self.plan.scale.record;
+        if bug::active("plan-not-stored") {
+            let now = Some(Instant::now());
+            return Ok(Warrant::new(
+                &self.apply.writer,
+                &self.observed.set,
+                record.clone(),
+                now,
+            ));
+        }
         let stored = plan_patch(&record.to_api(self.observed.set.metadata.generation));
         let sent = Instant::now();
         let result = self
@@ -84,7 +94,12 @@ impl<'a> Pass<'a> {
 
     /// Writes the reserves; the answer is why the API server will not have them.
     pub(super) async fn write_reserves(&mut self) -> Result<Option<String>, Error> {
-        let Some(reserves) = &self.plan.reserves else {
+        let Some(reserves) = self
+            .plan
+            .reserves
+            .as_ref()
+            .filter(|_| !bug::active("reserves-not-written"))
+        else {
             return Ok(None);
         };
         let mut body =
@@ -102,7 +117,7 @@ impl<'a> Pass<'a> {
     /// Writes the status if it differs from the stored one and is due.
     pub(crate) async fn report(&mut self, report: &StatusReport) -> Result<StatusWrite, Error> {
         let stored = &self.observed.set.status;
-        if report.status == *stored {
+        if report.status == *stored && written() == StatusWrite::Done {
             return Ok(StatusWrite::Done);
         }
         let age = self.apply.memory.status_age(self.key, self.uid(), Instant::now());
@@ -149,7 +164,7 @@ impl<'a> Pass<'a> {
             }
         }
         self.tell_of_updates(&report.status);
-        Ok(StatusWrite::Done)
+        Ok(written())
     }
 
     /// The beginning and the end of an update, told when the status that shows it is stored.
@@ -241,4 +256,12 @@ impl<'a> Pass<'a> {
             .map(drop)
             .map_err(Error::during("write a surviving GameServer"))
     }
+}
+
+/// What follows a status that is stored: nothing.
+fn written() -> StatusWrite {
+    if bug::active("writes-at-rest") {
+        return StatusWrite::In(STATUS_INTERVAL);
+    }
+    StatusWrite::Done
 }

@@ -32,6 +32,7 @@ mod victims;
 pub mod volumes;
 
 use api_types::{IntOrString, ScaleDownStrategyType, keys};
+use controller_kit::bug;
 
 use self::{
     ids::{BadItem, Id, IdSet},
@@ -197,7 +198,8 @@ fn scale_input(observed: &Observed, replicas: u64) -> ScaleInput<'_> {
         },
         protect_allocated: strategy
             .and_then(|strategy| strategy.protect_allocated)
-            .unwrap_or(false),
+            .unwrap_or(false)
+            && !bug::active("protection-ignored"),
         limited: max_unavailable(observed).is_some(),
         reserved: &observed.reserved.0,
         record: observed.record.as_ref(),
