@@ -10,11 +10,13 @@
 //! | [`snapshot`] | what the cluster looks like now, and every version a Pod had |
 //! | [`table`] | what `kubectl get` would print |
 //! | [`container`] | commands run in a real container |
+//! | [`faults`] | fault injection: the proxy, the observer, the workloads and the invariants of `cargo xtask faults` |
 
 mod account;
 pub mod act;
 pub mod cluster;
 pub mod container;
+pub mod faults;
 pub mod snapshot;
 pub mod table;
 mod watching;

@@ -4,6 +4,7 @@ pub mod bench;
 mod cargo;
 pub mod cluster;
 pub mod demo;
+pub mod faults;
 pub mod fleet;
 pub mod gen_crds;
 pub mod test;

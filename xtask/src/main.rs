@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{bench, cluster, demo, gen_crds, test, trial};
+use xtask::{bench, cluster, demo, faults, gen_crds, test, trial};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -27,6 +27,8 @@ enum Command {
     /// Break things on purpose and count what went wrong
     #[command(subcommand)]
     Trial(trial::Trial),
+    /// Try systematic faults on a real API server and check what must hold
+    Faults(faults::Options),
     /// Speed and cost, beside a baseline in the same run
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -40,6 +42,7 @@ async fn main() -> ExitCode {
         Command::Cluster(args) => cluster::command::run(args).await,
         Command::Demo(options) => demo::run(options).await.map(|()| ExitCode::SUCCESS),
         Command::Test(options) => test::run(options).await.map(|()| ExitCode::SUCCESS),
+        Command::Faults(options) => faults::run(options).await.map(|()| ExitCode::SUCCESS),
         Command::Trial(trial) => trial.run().await.map(|()| ExitCode::SUCCESS),
         Command::GenCrds(args) => args.run().map(|()| ExitCode::SUCCESS),
         Command::Bench(bench) => bench.run().await.map(|()| ExitCode::SUCCESS),

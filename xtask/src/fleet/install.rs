@@ -13,7 +13,7 @@ use kube::{Client, Config, ResourceExt};
 use serde::Deserialize as _;
 
 /// Namespace of the controllers' ServiceAccounts and Leases.
-pub(super) const SYSTEM_NAMESPACE: &str = "gamekeeper-system";
+pub(crate) const SYSTEM_NAMESPACE: &str = "gamekeeper-system";
 /// A token outlives any demo, trial or benchmark; the API server may shorten it.
 const TOKEN_SECONDS: i64 = 24 * 3600;
 
@@ -129,7 +129,7 @@ pub async fn wait_for_crds(client: &Client) -> Result<()> {
 ///
 /// # Errors
 /// When the ServiceAccount is missing or no token is granted.
-pub(super) async fn service_account_kubeconfig(
+pub(crate) async fn service_account_kubeconfig(
     client: &Client,
     admin: &Path,
     account: &str,
@@ -168,7 +168,7 @@ pub(super) async fn service_account_kubeconfig(
 }
 
 /// A kubeconfig holds a credential: readable by its owner alone.
-fn write_private(path: &Path, text: &str) -> Result<()> {
+pub(crate) fn write_private(path: &Path, text: &str) -> Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
     let mut file = std::fs::OpenOptions::new()
