@@ -9,6 +9,7 @@
 //!
 //! A request is sent once and has a deadline. Nothing here retries: the caller plans again.
 
+mod encode;
 mod outcome;
 mod request;
 
@@ -21,6 +22,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use self::encode::encode;
 pub use self::outcome::WriteError;
 use self::request::Call;
 use crate::bug;
@@ -228,15 +230,25 @@ impl Writer {
         target: &Target<'_>,
         precondition: Precondition<'_>,
     ) -> Result<Deleted, WriteError> {
-        require_uid(precondition)?;
-        let mut preconditions = json!({ "uid": precondition.uid });
-        if let Some(version) = precondition.resource_version {
-            preconditions["resourceVersion"] = json!(version);
-        }
-        if bug::active("delete-without-uid") {
-            preconditions = json!({});
-        }
-        let body = json!({ "apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions });
+        self.send_delete(target, delete_options(precondition)?).await
+    }
+
+    /// Deletes the object like [`delete`](Self::delete) and leaves the objects it owns: the garbage collector takes its
+    /// references off them.
+    ///
+    /// # Errors
+    /// As of [`delete`](Self::delete).
+    pub async fn delete_orphaning(
+        &self,
+        target: &Target<'_>,
+        precondition: Precondition<'_>,
+    ) -> Result<Deleted, WriteError> {
+        let mut options = delete_options(precondition)?;
+        options["propagationPolicy"] = json!("Orphan");
+        self.send_delete(target, options).await
+    }
+
+    async fn send_delete(&self, target: &Target<'_>, body: Value) -> Result<Deleted, WriteError> {
         match self
             .send::<request::Ignored>(target, Call::delete(target, encode(&body)?))
             .await
@@ -288,6 +300,18 @@ fn require_uid(precondition: Precondition<'_>) -> Result<(), WriteError> {
     Ok(())
 }
 
+fn delete_options(precondition: Precondition<'_>) -> Result<Value, WriteError> {
+    require_uid(precondition)?;
+    let mut preconditions = json!({ "uid": precondition.uid });
+    if let Some(version) = precondition.resource_version {
+        preconditions["resourceVersion"] = json!(version);
+    }
+    if bug::active("delete-without-uid") {
+        preconditions = json!({});
+    }
+    Ok(json!({ "apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions }))
+}
+
 /// Puts the preconditions into the body of a patch.
 fn guarded_patch(kind: PatchKind, precondition: Precondition<'_>, body: Value) -> Result<Value, WriteError> {
     require_uid(precondition)?;
@@ -320,11 +344,6 @@ fn guarded_patch(kind: PatchKind, precondition: Precondition<'_>, body: Value) -
             "refused before sending: the body does not fit a {kind:?} patch"
         ))),
     }
-}
-
-fn encode<B: Serialize + ?Sized>(body: &B) -> Result<Vec<u8>, WriteError> {
-    serde_json::to_vec(body)
-        .map_err(|error| WriteError::Invalid(format!("refused before sending: cannot be encoded: {error}")))
 }
 
 #[cfg(test)]

@@ -389,3 +389,32 @@ async fn an_api_server_that_is_not_there_is_unknown() {
         "{result:?}"
     );
 }
+
+#[tokio::test]
+async fn a_revision_whose_template_has_signs_that_go_escapes_can_be_patched() {
+    scene(1, |scene| async move {
+        let target = Target::new(
+            controller_kit::resource::CONTROLLER_REVISION,
+            scene.namespace(),
+            "r",
+        );
+        let body = json!({
+            "apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": { "name": "r" },
+            "revision": 1, "data": { "conf": "<id> & more" },
+        });
+        let Created::New(made) = scene.writer.create::<_, MetaOnly>(&target, &body).await.unwrap() else {
+            panic!("its name was taken")
+        };
+        let bump = json!({ "revision": 2 });
+        let patched = scene
+            .writer
+            .patch::<Value>(&target, PatchKind::Merge, Precondition::uid(&made.uid), bump)
+            .await
+            .unwrap();
+        assert_eq!(
+            (&patched["revision"], &patched["data"]),
+            (&json!(2), &body["data"])
+        );
+    })
+    .await;
+}
