@@ -11,12 +11,14 @@
 //! | [`table`] | what `kubectl get` would print |
 //! | [`container`] | commands run in a real container |
 //! | [`faults`] | fault injection: the proxy, the observer, the workloads and the invariants of `cargo xtask faults` |
+//! | [`okg`] | a set as OpenKruiseGame and OpenKruise leave it |
 
 mod account;
 pub mod act;
 pub mod cluster;
 pub mod container;
 pub mod faults;
+pub mod okg;
 pub mod snapshot;
 pub mod table;
 mod watching;

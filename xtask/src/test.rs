@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
 use crate::cluster::{self, Nodes};
-use crate::fleet::{Fleet, FleetOptions};
+use crate::fleet::{self, Fleet, FleetOptions};
 
 /// cargo-deny's version; built once into the cache.
 const CARGO_DENY: &str = "0.20.2";
@@ -147,6 +147,7 @@ async fn kwok(root: &Path, count: &mut Count) -> Result<()> {
     .await?;
     let result = async {
         let kubeconfig = running.kubeconfig.as_path();
+        take_over(root, count, kubeconfig).await?;
         end_to_end(root, count, kubeconfig, "kwok").await?;
         let file = kubeconfig.to_str().context("the cache's path isn't UTF-8")?;
         for short in SHORT_TRIALS {
@@ -200,6 +201,14 @@ async fn kubelet(root: &Path, count: &mut Count) -> Result<()> {
     let result = result.await;
     cluster::down(name).await?;
     result
+}
+
+/// Runs `e2e/tests/migrate/`, whose tests start the controllers they need, for no set is ours before it is taken over.
+async fn take_over(root: &Path, count: &mut Count, kubeconfig: &Path) -> Result<()> {
+    fleet::build_controllers(root, fleet::Profile::Dev).await?;
+    fleet::install(&fleet::client_for(kubeconfig).await?, root).await?;
+    let arguments = ["--workspace", "--test", "migrate", "--", "--test-threads=4"];
+    count.tests(root, &arguments, &[(KUBECONFIG, kubeconfig)]).await
 }
 
 /// Runs `e2e/tests/NAME.rs` beside the controllers; those must also end cleanly on SIGTERM.
