@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use api_types::GameServer;
 use e2e::faults::invariants::{self, Violation};
 use e2e::faults::{
     Allocations, Crash, Gates, History, Ledger, Lost, NotInTime, Observer, Outcome, Plan, Stage, Traffic,
@@ -58,6 +59,31 @@ pub(super) struct Tried {
     pub(super) directory: PathBuf,
 }
 
+/// Waits until the garbage collector knows the kinds of the CRDs. It looks for new ones every 30 s, and a set deleted before that
+/// leaves its servers behind for longer than any plan waits.
+async fn wait_for_garbage_collector(client: &Client) -> Result<()> {
+    let servers: Api<GameServer> = Api::default_namespaced(client.clone());
+    let orphan = json!({
+        "apiVersion": "game.kruise.io/v1alpha1", "kind": "GameServer",
+        "metadata": {"generateName": "garbage-", "ownerReferences": [{
+            "apiVersion": "v1", "kind": "Pod", "name": "never-was", "uid": "00000000-0000-4000-8000-000000000000",
+        }]},
+        "spec": {},
+    });
+    let made = servers
+        .create(&PostParams::default(), &serde_json::from_value(orphan)?)
+        .await?;
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while servers.get_opt(&made.name_any()).await?.is_some() {
+        anyhow::ensure!(
+            Instant::now() < deadline,
+            "the garbage collector has left an orphaned GameServer alone for 120 s"
+        );
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Ok(())
+}
+
 impl Ground {
     pub(super) async fn prepare(
         root: &Path,
@@ -67,6 +93,7 @@ impl Ground {
     ) -> Result<Self> {
         let client = client_for(kubeconfig).await?;
         install(&client, root).await?;
+        wait_for_garbage_collector(&client).await?;
         let directory = tempfile::Builder::new()
             .prefix("gamekeeper-faults-")
             .tempdir()?
