@@ -57,7 +57,11 @@ impl Pass<'_> {
             let game_server = self.observed.game_servers.get(&deletion.id);
             let held = hooks::holds_deletion(hook, &pod.metadata, game_server.map(AsRef::as_ref));
             if held && !bug::active("hook-ignored") {
-                return self.prepare_delete(&target, &pod).await;
+                match self.prepare_delete(&target, &pod).await {
+                    Err(WriteError::Conflict(_)) => found = self.read_pod(&target).await?,
+                    result => return result.map_err(Error::during("tell a Pod of its deletion")),
+                }
+                continue;
             }
             let version = Precondition::version(&deletion.pod_uid, &pod.metadata.resource_version);
             match self.apply.writer.delete(&target, version).await {
@@ -73,22 +77,20 @@ impl Pass<'_> {
         Err(Error::Stale("the Pod keeps changing"))
     }
 
-    /// State `PreparingDelete`, which whoever serves the hook waits for. There is no way back from it, so any version of the
-    /// Pod will do.
-    async fn prepare_delete(&self, target: &Target<'_>, pod: &PodView) -> Result<(), Error> {
+    /// State `PreparingDelete`, which whoever serves the hook waits for. It carries the version that was looked at: a cache that
+    /// does not show the state yet must not write it again, with a new time, or the wait would seem to begin anew.
+    async fn prepare_delete(&self, target: &Target<'_>, pod: &PodView) -> Result<(), WriteError> {
         if pod.metadata.is_terminating() || lifecycle(pod) == keys::lifecycle::PREPARING_DELETE {
             return Ok(());
         }
         let body = state(keys::lifecycle::PREPARING_DELETE);
-        let uid = Precondition::uid(&pod.metadata.uid);
+        let version = Precondition::version(&pod.metadata.uid, &pod.metadata.resource_version);
         let result = self
             .apply
             .writer
-            .patch::<MetaOnly>(target, PatchKind::Merge, uid, body)
+            .patch::<MetaOnly>(target, PatchKind::Merge, version, body)
             .await;
-        result
-            .map(|_| metrics::hook_entered())
-            .map_err(Error::during("tell a Pod of its deletion"))
+        result.map(|_| metrics::hook_entered())
     }
 
     async fn read_pod(&self, target: &Target<'_>) -> Result<Option<PodView>, Error> {

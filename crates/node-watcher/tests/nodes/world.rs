@@ -122,6 +122,8 @@ impl World {
             "spec": {
                 "schedulerName": "nobody", "automountServiceAccountToken": false, "terminationGracePeriodSeconds": 0,
                 "containers": [{"name": "game", "image": "game"}],
+                // The node controller evicts what does not tolerate a NoExecute taint at once, often before it can be seen.
+                "tolerations": [{"effect": "NoExecute", "operator": "Exists", "tolerationSeconds": 300}],
             },
         });
         if !node.is_empty() {
