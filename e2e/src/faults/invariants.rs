@@ -192,7 +192,7 @@ fn hammering(entries: &[Entry]) -> Vec<Violation> {
 }
 
 /// UIDs of Pods that a controller deleted, with who it was.
-fn our_deletions(entries: &[Entry]) -> BTreeMap<String, String> {
+pub(super) fn our_deletions(entries: &[Entry]) -> BTreeMap<String, String> {
     let deletes = entries
         .iter()
         .filter(|entry| entry.took_effect() && entry.call.verb == "delete" && entry.call.resource == POD);

@@ -7,6 +7,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::history::{CLAIM, GAME_SERVER, History, POD, SET};
+use super::invariants::our_deletions;
+use super::ledger::Entry;
 use super::rest::{is_ready, label, text, uid};
 
 /// The end state, and how often each object was made. Two runs of one workload must give the same.
@@ -20,7 +22,8 @@ pub struct Outcome {
 
 impl Outcome {
     /// The outcome of a history. `racy`: which servers were chosen was up to a race, so names do not count.
-    pub fn of(history: &History, racy: bool) -> Self {
+    /// `entries` are the requests of the controllers.
+    pub fn of(history: &History, racy: bool, entries: &[Entry]) -> Self {
         let mut objects = BTreeMap::new();
         for ((kind, name), object) in &history.now {
             let (key, content) = match *kind {
@@ -42,7 +45,11 @@ impl Outcome {
         let mut uids: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
         // A GameServer may be made once more for a Pod that is gone already, and collected: its maker sees the GameServer's end
         // first. Pods are made under a stored plan, and as often as that says.
+        let stillborn = stillborn(history, entries);
         for event in history.events.iter().filter(|event| event.kind == POD) {
+            if stillborn.contains(uid(&event.object)) {
+                continue;
+            }
             let key = if racy {
                 event.kind.to_owned()
             } else {
@@ -79,6 +86,22 @@ impl Outcome {
         found.truncate(5);
         found
     }
+}
+
+/// Pods that went before they ran, and that no controller deleted. The simulated kubelet ends a terminating Pod by its name, at
+/// times twice: the second request finds the Pod that was made in its place. A real one names the UID.
+fn stillborn<'a>(history: &'a History, entries: &[Entry]) -> BTreeSet<&'a str> {
+    let ours = our_deletions(entries);
+    let pods = || history.events.iter().filter(|event| event.kind == POD);
+    let ran: BTreeSet<&str> = pods()
+        .filter(|event| text(&event.object, "/status/phase") != "Pending")
+        .map(|event| uid(&event.object))
+        .collect();
+    pods()
+        .filter(|event| event.deleted)
+        .map(|event| uid(&event.object))
+        .filter(|uid| !ran.contains(uid) && !ours.contains_key(*uid))
+        .collect()
 }
 
 fn difference(key: &str, here: Option<&Value>, there: Option<&Value>) -> String {

@@ -320,7 +320,7 @@ fn verdict(
         return;
     };
     violations.extend(Traffic::of(&entries).violations(&clean.traffic, plan.writers));
-    let differences = Outcome::of(history, plan.workload.racy).differences(&clean.outcome);
+    let differences = Outcome::of(history, plan.workload.racy, &entries).differences(&clean.outcome);
     violations.extend(differences.into_iter().map(|what| Violation::new("I16", what)));
 }
 

@@ -195,7 +195,7 @@ async fn learn(ground: &Ground, chosen: &[Workload], lanes: usize) -> Result<Kno
             tried.seconds
         );
         let clean = Clean {
-            outcome: Outcome::of(&tried.history, tried.plan.workload.racy),
+            outcome: Outcome::of(&tried.history, tried.plan.workload.racy, &entries),
             traffic: Traffic::of(&entries),
         };
         knowledge.insert(name, (learned, clean));
