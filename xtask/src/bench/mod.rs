@@ -3,7 +3,7 @@
 mod create;
 mod idle;
 mod memory;
-mod spread;
+pub(crate) mod spread;
 mod sync;
 mod update;
 

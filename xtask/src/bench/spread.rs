@@ -4,17 +4,17 @@ use serde::Serialize;
 
 /// Times of one kind, milliseconds.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
-pub(super) struct Spread {
+pub(crate) struct Spread {
     pub(super) count: usize,
-    pub(super) p50_ms: f64,
+    pub(crate) p50_ms: f64,
     pub(super) p90_ms: f64,
     pub(super) p99_ms: f64,
-    pub(super) max_ms: f64,
+    pub(crate) max_ms: f64,
 }
 
 impl Spread {
     /// Nearest-rank percentiles; all zero without a time.
-    pub(super) fn of(mut times: Vec<f64>) -> Self {
+    pub(crate) fn of(mut times: Vec<f64>) -> Self {
         times.sort_by(f64::total_cmp);
         let rank = |share: f64| {
             let rank = (share * times.len() as f64).ceil() as usize;

@@ -15,6 +15,8 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::bench::spread::Spread as Percentiles;
+
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// Times of all changes, milliseconds, from the moment the patch was sent.
@@ -128,12 +130,6 @@ impl Spread {
 }
 
 fn row(what: &str, times: &[f64]) {
-    let mut sorted = times.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let p50 = sorted
-        .get(sorted.len().saturating_sub(1) / 2)
-        .copied()
-        .unwrap_or_default();
-    let max = sorted.last().copied().unwrap_or_default();
-    println!("{what:<36} {p50:>8.1} {max:>8.1}");
+    let spread = Percentiles::of(times.to_vec());
+    println!("{what:<36} {:>8.1} {:>8.1}", spread.p50_ms, spread.max_ms);
 }

@@ -97,7 +97,7 @@ impl Pass<'_> {
         for _ in 0..ATTEMPTS {
             warrant.check(deletion).await?;
             let Some(game_server) = &found else {
-                found = self.announce(&name, deletion).await?;
+                found = Some(self.announce(&name, deletion).await?);
                 continue;
             };
             if game_server
@@ -145,8 +145,8 @@ impl Pass<'_> {
         Err(Error::Stale("the victim keeps changing"))
     }
 
-    /// Makes the GameServer that a claim can be written to. `None` when somebody else's has the name at this moment.
-    async fn announce(&self, name: &str, deletion: &Deletion) -> Result<Option<GameServerView>, Error> {
+    /// Makes the GameServer that a claim can be written to, or finds the one that somebody was faster to make.
+    async fn announce(&self, name: &str, deletion: &Deletion) -> Result<GameServerView, Error> {
         let target = Target::new(GAME_SERVER, &self.key.namespace, name);
         let body =
             game_server::of_departing_pod(&self.key.namespace, &self.key.name, name, &deletion.pod_uid);
@@ -158,14 +158,13 @@ impl Pass<'_> {
         match made.map_err(Error::during("create a GameServer to claim"))? {
             Created::New(made) => {
                 metrics::claim("announced");
-                Ok(Some(made))
+                Ok(made)
             }
             Created::AlreadyExists => {
                 let live = self.read_game_server(name, deletion).await?;
                 // An earlier Pod's, on its way out, or one whose end a finalizer holds up: while it has the name, nobody
                 // can announce this Pod, but in the moment it goes, anybody can.
-                live.map(Some)
-                    .ok_or(Error::Stale("an earlier GameServer has the name"))
+                live.ok_or(Error::Stale("an earlier GameServer has the name"))
             }
         }
     }

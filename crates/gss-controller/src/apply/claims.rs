@@ -4,13 +4,12 @@ use std::time::Instant;
 
 use api_types::{VolumeClaimTemplate, names};
 use controller_kit::{
-    queue::ReconcileError,
     resource::PVC,
-    write::{Created, MetaOnly, PatchKind, Precondition, Target, WriteError},
+    write::{Created, MetaOnly, PatchKind, Precondition, Target},
 };
 use serde_json::{Value, json};
 
-use super::{Pass, pods::is_namespace_ending};
+use super::Pass;
 use crate::{
     build::claim,
     error::Error,
@@ -53,15 +52,7 @@ impl Pass<'_> {
                 Ok(true)
             }
             Ok(Created::AlreadyExists) => self.look_at_claim(&target, id).await,
-            Err(WriteError::NotFound) => Err(Error::Stale("the namespace is gone")),
-            Err(error) if is_namespace_ending(&error) => Err(Error::NamespaceEnding),
-            Err(error) => {
-                metrics::creation_refused(error.category());
-                if matches!(error, WriteError::Invalid(_) | WriteError::Forbidden(_)) {
-                    self.apply.memory.creation_failed(self.key, self.uid());
-                }
-                Err(Error::Create(error))
-            }
+            Err(error) => Err(self.not_created(error)),
         }
     }
 

@@ -27,7 +27,7 @@ use crate::{
 
 /// Whether nothing can be created any more because the whole namespace is being deleted. The answer has a cause of its own for
 /// it, which [`WriteError`] does not keep; its message has not changed since Kubernetes 1.1.
-pub(super) fn is_namespace_ending(error: &WriteError) -> bool {
+fn is_namespace_ending(error: &WriteError) -> bool {
     matches!(error, WriteError::Forbidden(why) if why.contains("because it is being terminated"))
 }
 
@@ -85,14 +85,22 @@ impl Pass<'_> {
                 Ok(())
             }
             Ok(Created::AlreadyExists) => self.look_who_is_there(id, &target).await,
-            Err(WriteError::NotFound) => Err(Error::Stale("the namespace is gone")),
-            Err(error) if is_namespace_ending(&error) => Err(Error::NamespaceEnding),
-            Err(error) => {
+            Err(error) => Err(self.not_created(error)),
+        }
+    }
+
+    /// What it means that a Pod or a volume claim could not be created. What the API server refuses for what it is, is tried
+    /// one at a time from then on.
+    pub(super) fn not_created(&self, error: WriteError) -> Error {
+        match error {
+            WriteError::NotFound => Error::Stale("the namespace is gone"),
+            error if is_namespace_ending(&error) => Error::NamespaceEnding,
+            error => {
                 metrics::creation_refused(error.category());
                 if matches!(error, WriteError::Invalid(_) | WriteError::Forbidden(_)) {
                     self.apply.memory.creation_failed(self.key, self.uid());
                 }
-                Err(Error::Create(error))
+                Error::Create(error)
             }
         }
     }
