@@ -74,6 +74,19 @@ impl Controller {
         Ok(all)
     }
 
+    /// Writes, once there is one. A request counts when its answer has come, which a watch may overtake.
+    pub(crate) async fn first_writes(&self) -> Result<BTreeMap<String, u64>> {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let writes = self.writes().await?;
+            if !writes.is_empty() {
+                return Ok(writes);
+            }
+            ensure!(Instant::now() < deadline, "no write is counted within 30 s");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     async fn fetch(&self, path: &str) -> Option<String> {
         let mut stream = TcpStream::connect(self.admin).await.ok()?;
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
