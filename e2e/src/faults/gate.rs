@@ -123,7 +123,7 @@ impl Gates {
 
 /// Makes hyper close the connection without an answer.
 #[derive(Debug)]
-struct Closed;
+pub(super) struct Closed;
 
 impl std::fmt::Display for Closed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -357,7 +357,7 @@ impl State {
 }
 
 /// The same request for the API server.
-fn onward(request: Request<Bytes>) -> Option<Request<kube::client::Body>> {
+pub(super) fn onward(request: Request<Bytes>) -> Option<Request<kube::client::Body>> {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path_and_query()?.as_str().to_owned();
     let mut onward = Request::builder().method(parts.method).uri(path);
@@ -374,7 +374,7 @@ fn onward(request: Request<Bytes>) -> Option<Request<kube::client::Body>> {
     onward.body(body.to_vec().into()).ok()
 }
 
-fn whole(status: StatusCode, headers: Option<&http::HeaderMap>, body: Bytes) -> Answer {
+pub(super) fn whole(status: StatusCode, headers: Option<&http::HeaderMap>, body: Bytes) -> Answer {
     let mut answer = Response::new(Full::new(body).map_err(never).boxed_unsync());
     *answer.status_mut() = status;
     let json = HeaderValue::from_static("application/json");
@@ -392,7 +392,7 @@ fn never(never: Infallible) -> std::io::Error {
 }
 
 /// What an API server answers when it will not, or cannot.
-fn failure(code: u16, retry_after: Option<u16>) -> Answer {
+pub(super) fn failure(code: u16, retry_after: Option<u16>) -> Answer {
     let reason = match code {
         409 => "Conflict",
         410 => "Expired",

@@ -3,6 +3,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`gate`], `stream` | the proxy: records every request and injects faults |
+//! | `door` | the same for trouble that lasts and strikes every request |
 //! | [`fault`] | a fault as data, and as a line that replays it |
 //! | [`ledger`] | every request and what became of it |
 //! | [`history`] | what the API server stored, revision by revision, watched past the proxy |
@@ -15,6 +16,7 @@
 
 mod allocations;
 mod call;
+mod door;
 pub mod fault;
 pub mod gate;
 pub mod history;
@@ -31,6 +33,7 @@ pub mod workloads;
 
 pub use allocations::Allocations;
 pub use call::Call;
+pub use door::{Door, Trouble};
 pub use fault::{Action, Fault, Moment, Site};
 pub use gate::{Crash, Gate, Gates};
 pub use history::{History, Observer};

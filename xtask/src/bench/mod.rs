@@ -4,7 +4,7 @@ mod create;
 mod idle;
 mod memory;
 pub(crate) mod spread;
-mod sync;
+pub(crate) mod sync;
 mod update;
 
 /// `cargo xtask bench NAME`.

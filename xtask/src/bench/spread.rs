@@ -5,10 +5,10 @@ use serde::Serialize;
 /// Times of one kind, milliseconds.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub(crate) struct Spread {
-    pub(super) count: usize,
+    pub(crate) count: usize,
     pub(crate) p50_ms: f64,
-    pub(super) p90_ms: f64,
-    pub(super) p99_ms: f64,
+    pub(crate) p90_ms: f64,
+    pub(crate) p99_ms: f64,
     pub(crate) max_ms: f64,
 }
 
@@ -31,7 +31,7 @@ impl Spread {
 }
 
 /// The median; the mean of the middle two of an even number, 0 of none.
-pub(super) fn median(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let at = |index: usize| values.get(index).copied().unwrap_or_default();
     match values.len() {

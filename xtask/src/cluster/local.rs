@@ -14,7 +14,7 @@ use super::state::State;
 use super::{control_plane, kubeconfig, kubelet, kwok, paths};
 
 /// etcd and the API server end within a second when asked; a loaded machine may need longer.
-const STOP_GRACE: Duration = Duration::from_secs(15);
+pub(super) const STOP_GRACE: Duration = Duration::from_secs(15);
 
 /// A local cluster under change; its lock is held by the caller.
 #[derive(Debug)]

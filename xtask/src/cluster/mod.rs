@@ -28,7 +28,7 @@ mod spec;
 mod state;
 mod status;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
@@ -133,6 +133,27 @@ pub fn find(name: &str) -> Result<Cluster> {
     let state =
         state.with_context(|| format!("no cluster {name}: run `cargo xtask cluster up --name {name}`"))?;
     Ok(Cluster::from_state(name, dir, &state))
+}
+
+/// Name of the local cluster whose admin kubeconfig this is; `None` where it is another's.
+pub fn local_name(kubeconfig: &Path) -> Option<String> {
+    let name = kubeconfig.parent()?.file_name()?.to_str()?;
+    let dir = paths::cluster_dir(name).ok()?;
+    let state = State::load(&dir).ok()??;
+    (state.provider == Provider::Local && dir.join("kubeconfig") == kubeconfig).then(|| name.to_owned())
+}
+
+/// Stops one process of a local cluster, as `down` would; [`up`] starts it again.
+///
+/// # Errors
+/// When the cluster has no such process, or it doesn't end.
+pub async fn stop_component(name: &str, component: &str) -> Result<()> {
+    let dir = paths::cluster_dir(name)?;
+    let _lock = state::lock(&dir).await?;
+    let local = Local::open(name, &dir)?;
+    let process = local.state.process(component);
+    let process = process.with_context(|| format!("cluster {name} has no {component}"))?;
+    process.stop(local::STOP_GRACE).await
 }
 
 /// Takes the cluster down and gives back all it took from the machine. `false` where there was none.

@@ -1,7 +1,6 @@
 //! A controller process behind its gate: started, killed by a fault, started again.
 
 use std::fs::File;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
@@ -45,7 +44,7 @@ impl Process {
         launch: &Launch<'_>,
     ) -> Result<Self> {
         let kubeconfig = launch.directory.join(format!("{client}.kubeconfig"));
-        write_kubeconfig(launch.account, gate.address, &kubeconfig)?;
+        crate::fleet::routed_kubeconfig(launch.account, gate.address, &kubeconfig)?;
         let log = launch.directory.join(format!("{client}.log"));
         let mut command = Command::new(launch.binaries.join(controller.name()));
         command
@@ -101,14 +100,4 @@ fn spawn(command: &mut Command, log: &Path) -> Result<Child> {
         .stderr(log)
         .spawn()
         .context("can't start a controller")
-}
-
-/// The account's kubeconfig with the gate in place of the API server. It is plain HTTP, on this machine only.
-fn write_kubeconfig(account: &Path, gate: SocketAddr, path: &Path) -> Result<()> {
-    let mut kubeconfig: serde_json::Value = serde_yaml::from_str(&std::fs::read_to_string(account)?)?;
-    let clusters = kubeconfig["clusters"].as_array_mut();
-    for cluster in clusters.context("the kubeconfig has no clusters")? {
-        cluster["cluster"] = serde_json::json!({"server": format!("http://{gate}")});
-    }
-    crate::fleet::write_private(path, &serde_yaml::to_string(&kubeconfig)?)
 }

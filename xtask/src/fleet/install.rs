@@ -1,5 +1,6 @@
 //! What an installation lays down: CRDs, namespace, ServiceAccounts and RBAC; and a kubeconfig per ServiceAccount.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -165,6 +166,19 @@ pub(crate) async fn service_account_kubeconfig(
     let path = directory.join(format!("{account}.kubeconfig"));
     write_private(&path, &serde_yaml::to_string(&kubeconfig)?)?;
     Ok(path)
+}
+
+/// Writes the kubeconfig `account` to `path` with `address` in place of the API server: plain HTTP, on this machine only.
+///
+/// # Errors
+/// When the first can't be read or the second not written.
+pub(crate) fn routed_kubeconfig(account: &Path, address: SocketAddr, path: &Path) -> Result<()> {
+    let mut kubeconfig: serde_json::Value = serde_yaml::from_str(&std::fs::read_to_string(account)?)?;
+    let clusters = kubeconfig["clusters"].as_array_mut();
+    for cluster in clusters.context("the kubeconfig has no clusters")? {
+        cluster["cluster"] = serde_json::json!({"server": format!("http://{address}")});
+    }
+    write_private(path, &serde_yaml::to_string(&kubeconfig)?)
 }
 
 /// A kubeconfig holds a credential: readable by its owner alone.

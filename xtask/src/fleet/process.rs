@@ -1,6 +1,7 @@
 //! Starting, killing and watching the controllers' processes.
 
 use std::fs::File;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use kube::Client;
 use tokio::process::{Child, Command};
 
-use super::install::{SYSTEM_NAMESPACE, client_for, install, service_account_kubeconfig};
+use super::install::{SYSTEM_NAMESPACE, client_for, install, routed_kubeconfig, service_account_kubeconfig};
 use super::scrape::{Scrape, http_get};
 
 /// The controllers of this version.
@@ -58,6 +59,8 @@ pub struct FleetOptions {
     pub gss_replicas: usize,
     /// Extra flags of gss-controller.
     pub gss_args: Vec<String>,
+    /// Number of pod-sync processes; with several, `--shards` in `pod_sync_args` decides whether they share the work.
+    pub pod_sync_replicas: usize,
     /// Extra flags of pod-sync.
     pub pod_sync_args: Vec<String>,
     /// Extra flags of every controller.
@@ -82,6 +85,7 @@ impl Default for FleetOptions {
             profile: Profile::Dev,
             gss_replicas: 1,
             gss_args: Vec::new(),
+            pod_sync_replicas: 1,
             pod_sync_args: Vec::new(),
             common_args: Vec::new(),
             cluster_dir: None,
@@ -159,10 +163,10 @@ impl Fleet {
         for controller in Controller::ALL {
             let account =
                 service_account_kubeconfig(&client, kubeconfig, controller.name(), &directory).await?;
-            let replicas = if controller == Controller::Gss {
-                options.gss_replicas
-            } else {
-                1
+            let replicas = match controller {
+                Controller::Gss => options.gss_replicas,
+                Controller::PodSync => options.pod_sync_replicas,
+                Controller::Gs | Controller::NodeWatcher => 1,
             };
             for replica in 0..replicas {
                 let mut extra = options.common_args.clone();
@@ -199,6 +203,13 @@ impl Fleet {
             .iter_mut()
             .find(|p| p.controller == controller)
             .with_context(|| format!("no {} is running", controller.name()))
+    }
+
+    /// All processes of `controller`.
+    pub fn replicas(&mut self, controller: Controller) -> impl Iterator<Item = &mut ControllerProcess> {
+        self.processes
+            .iter_mut()
+            .filter(move |process| process.controller == controller)
     }
 
     /// Metrics of every process, in start order.
@@ -305,22 +316,48 @@ impl ControllerProcess {
         &self.command.log
     }
 
-    /// Kills the process with SIGKILL (no drain, no release) and starts it again.
+    /// Kills the process with SIGKILL: no drain, no release.
     ///
     /// # Errors
-    /// When it can't be killed or started.
-    pub async fn kill_and_restart(&mut self) -> Result<()> {
-        self.child.kill().await?;
+    /// When it can't be killed.
+    pub async fn kill(&mut self) -> Result<()> {
+        Ok(self.child.kill().await?)
+    }
+
+    /// Starts a process that has ended again.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub fn start_again(&mut self) -> Result<()> {
         self.admin_port = free_port()?;
         self.child = self.command.spawn(self.admin_port)?;
+        Ok(())
+    }
+
+    /// [`kill`](Self::kill), then [`start_again`](Self::start_again).
+    ///
+    /// # Errors
+    /// Theirs.
+    pub async fn kill_and_restart(&mut self) -> Result<()> {
+        self.kill().await?;
+        self.start_again()
+    }
+
+    /// From its next start on it talks to `address`, in plain HTTP, instead of the API server.
+    ///
+    /// # Errors
+    /// When its kubeconfig can't be read or the new one not written.
+    pub fn route_through(&mut self, address: SocketAddr) -> Result<()> {
+        let path = self.command.log.with_extension("kubeconfig");
+        routed_kubeconfig(&self.command.kubeconfig, address, &path)?;
+        self.command.kubeconfig = path;
         Ok(())
     }
 
     fn restart_if_ended(&mut self) -> Result<()> {
         if let Some(status) = self.child.try_wait()? {
             eprintln!("{} ended ({status}): starting it again", self.controller.name());
-            self.admin_port = free_port()?;
-            self.child = self.command.spawn(self.admin_port)?;
+            self.start_again()?;
         }
         Ok(())
     }

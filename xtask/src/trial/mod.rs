@@ -2,9 +2,12 @@
 
 mod allocate;
 mod arena;
+mod changes;
 mod kill;
 mod observer;
 mod session;
+mod shards;
+mod sync_faults;
 
 pub use arena::{Allocation, Arena, ArenaSpec};
 pub(crate) use observer::is_ready;
@@ -17,6 +20,10 @@ pub enum Trial {
     Kill(kill::Options),
     /// Allocates servers while sets shrink, and checks that no acknowledged allocation is lost.
     Allocate(allocate::Options),
+    /// Stops, kills and freezes replicas of pod-sync under opsState changes, and times how late any of them becomes.
+    Shards(shards::Options),
+    /// Cuts, silences and throttles pod-sync's way to the API server, and times how soon every Pod is right afterwards.
+    SyncFaults(sync_faults::Options),
 }
 
 impl Trial {
@@ -28,6 +35,8 @@ impl Trial {
         match self {
             Self::Kill(options) => kill::run(options).await,
             Self::Allocate(options) => allocate::run(options).await,
+            Self::Shards(options) => shards::run(options).await,
+            Self::SyncFaults(options) => sync_faults::run(options).await,
         }
     }
 }

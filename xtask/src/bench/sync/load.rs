@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
 use api_types::{GameServer, GameServerSet};
@@ -24,7 +24,7 @@ use super::seen::Ledger;
 const IN_FLIGHT: usize = 256;
 
 /// An allocator: patches opsState and a match id together, as matchmakers do, each server in turn.
-pub(super) struct Allocator {
+pub(crate) struct Allocator {
     servers: Api<GameServer>,
     ledger: Ledger,
     turn: VecDeque<String>,
@@ -32,7 +32,7 @@ pub(super) struct Allocator {
 }
 
 impl Allocator {
-    pub(super) fn new(client: &Client, namespace: &str, ledger: &Ledger, seed: u64) -> Self {
+    pub(crate) fn new(client: &Client, namespace: &str, ledger: &Ledger, seed: u64) -> Self {
         let mut names = ledger.names();
         names.shuffle(&mut StdRng::seed_from_u64(seed));
         Self {
@@ -44,19 +44,30 @@ impl Allocator {
     }
 
     /// Changes `rate` servers a second for `time`; ends when every request has its answer.
-    pub(super) async fn run(&mut self, rate: f64, time: Duration) {
-        let end = Instant::now() + time;
+    pub(crate) async fn run(&mut self, rate: f64, time: Duration) {
+        self.run_until(rate, tokio::time::sleep(time)).await;
+    }
+
+    /// Changes `rate` servers a second until `end`, whose result it gives when every request has its answer.
+    pub(crate) async fn run_until<T>(&mut self, rate: f64, end: impl Future<Output = T>) -> T {
+        let mut end = std::pin::pin!(end);
+        let mut ended = None;
         let mut tick = tokio::time::interval(Duration::from_secs_f64(1.0 / rate));
         tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
         let mut running = FuturesUnordered::new();
-        while Instant::now() < end || !running.is_empty() {
+        loop {
+            if running.is_empty()
+                && let Some(result) = ended
+            {
+                return result;
+            }
             tokio::select! {
                 Some(()) = running.next() => {}
-                _ = tick.tick(), if Instant::now() < end => if running.len() < IN_FLIGHT
+                result = &mut end, if ended.is_none() => ended = Some(result),
+                _ = tick.tick(), if ended.is_none() => if running.len() < IN_FLIGHT
                     && let Some(change) = self.next() {
                     running.push(change);
                 },
-                () = tokio::time::sleep_until(end.into()), if Instant::now() < end => {}
             }
         }
     }

@@ -4,9 +4,9 @@
 //! rounds, every ratio the median of the rounds' ratios. While bare works, all of Gamekeeper is stopped, and the other way round.
 
 pub(super) mod bare;
-mod load;
+pub(crate) mod load;
 mod rounds;
-mod seen;
+pub(crate) mod seen;
 
 use std::time::Duration;
 

@@ -9,9 +9,12 @@ use futures::TryStreamExt as _;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::Api;
 use kube::core::PartialObjectMeta;
-use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::runtime::watcher;
 use kube::{Client, ResourceExt as _};
 use tokio_util::task::AbortOnDropHandle;
+
+/// Between two attempts to watch.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// One change of opsState that hasn't been seen on its Pod yet.
 #[derive(Debug)]
@@ -34,21 +37,21 @@ struct Book {
 
 /// Account of all changes of one round.
 #[derive(Clone, Default)]
-pub(super) struct Ledger(Arc<Mutex<Book>>);
+pub(crate) struct Ledger(Arc<Mutex<Book>>);
 
 /// What became of the changes of one round.
 #[derive(Debug, Default)]
-pub(super) struct Account {
+pub(crate) struct Account {
     /// From sending the patch to the label, milliseconds.
-    pub(super) from_sending: Vec<f64>,
+    pub(crate) from_sending: Vec<f64>,
     /// From the acknowledgement of the patch to the label, milliseconds; 0 where the label was seen before it.
-    pub(super) from_acknowledgement: Vec<f64>,
+    pub(crate) from_acknowledgement: Vec<f64>,
     /// Acknowledged, and never seen on the Pod.
-    pub(super) lost: usize,
+    pub(crate) lost: usize,
     /// Refused by the API server, so not a change.
-    pub(super) refused: usize,
+    pub(crate) refused: usize,
     /// Pods on which an older generation followed a newer one.
-    pub(super) backwards: usize,
+    pub(crate) backwards: usize,
 }
 
 impl Ledger {
@@ -57,12 +60,12 @@ impl Ledger {
     }
 
     /// Watches the Pods' metadata; complete once `count` of them are known.
-    pub(super) fn watch(&self, client: &Client, namespace: &str) -> AbortOnDropHandle<()> {
+    pub(crate) fn watch(&self, client: &Client, namespace: &str) -> AbortOnDropHandle<()> {
         let pods: Api<PartialObjectMeta<Pod>> = Api::namespaced(client.clone(), namespace);
         let config = watcher::Config::default().labels(keys::label::OWNER_GSS);
         let ledger = self.clone();
         AbortOnDropHandle::new(tokio::spawn(async move {
-            let mut events = Box::pin(watcher(pods, config).default_backoff());
+            let mut events = Box::pin(watcher(pods, config));
             loop {
                 match events.try_next().await {
                     Ok(Some(watcher::Event::Apply(pod) | watcher::Event::InitApply(pod))) => {
@@ -72,7 +75,9 @@ impl Ledger {
                         ledger.seen(pod.name_any(), label.unwrap_or_default(), generation);
                     }
                     Ok(None) => return,
-                    Ok(Some(_)) | Err(_) => {}
+                    Ok(Some(_)) => {}
+                    // Without a growing pause: a witness that comes back late would see a late label.
+                    Err(_) => tokio::time::sleep(AGAIN).await,
                 }
             }
         }))
@@ -100,7 +105,7 @@ impl Ledger {
 
     /// Books a change that is about to be sent, and gives its value: never the one that the Pod shows. `None` while an earlier
     /// change of this server is on its way: overtaken, it could not be told from a lost one.
-    pub(super) fn sending(&self, name: &str) -> Option<&'static str> {
+    pub(crate) fn sending(&self, name: &str) -> Option<&'static str> {
         let mut book = self.book();
         if book.pending.contains_key(name) {
             return None;
@@ -118,32 +123,32 @@ impl Ledger {
         Some(value)
     }
 
-    pub(super) fn acknowledged(&self, name: &str) {
+    pub(crate) fn acknowledged(&self, name: &str) {
         if let Some(pending) = self.book().pending.get_mut(name) {
             pending.acknowledged.get_or_insert_with(Instant::now);
         }
     }
 
-    pub(super) fn refused(&self, name: &str) {
+    pub(crate) fn refused(&self, name: &str) {
         let mut book = self.book();
         book.pending.remove(name);
         book.refused += 1;
     }
 
     /// Names of the Pods seen so far.
-    pub(super) fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = self.book().labels.keys().cloned().collect();
         names.sort_unstable();
         names
     }
 
     /// Changes not seen on their Pods yet.
-    pub(super) fn outstanding(&self) -> usize {
+    pub(crate) fn outstanding(&self) -> usize {
         self.book().pending.len()
     }
 
     /// Waits until every change was seen, `patience` at most, and closes the round's account.
-    pub(super) async fn close(&self, patience: Duration) -> Account {
+    pub(crate) async fn close(&self, patience: Duration) -> Account {
         let deadline = Instant::now() + patience;
         while self.outstanding() > 0 && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(5)).await;
