@@ -1,8 +1,10 @@
 //! The functions behind `cargo xtask`, for its own commands and for end-to-end tests.
 
+mod alerts;
 pub mod bench;
 mod cargo;
 pub mod cluster;
+mod debian;
 pub mod demo;
 pub mod faults;
 pub mod fleet;

@@ -41,6 +41,8 @@ pub enum Step {
     Lint,
     /// Banned crates, licences, sources.
     Deny,
+    /// The alert rules, by Prometheus' own promtool.
+    Alerts,
     /// Unit and property tests.
     Unit,
     /// Tests against a real API server without nodes.
@@ -52,11 +54,12 @@ pub enum Step {
 }
 
 impl Step {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Fmt,
         Self::Generated,
         Self::Lint,
         Self::Deny,
+        Self::Alerts,
         Self::Unit,
         Self::Api,
         Self::Kwok,
@@ -69,6 +72,7 @@ impl Step {
             Self::Generated => "generated files",
             Self::Lint => "clippy",
             Self::Deny => "bans, licences, sources",
+            Self::Alerts => "alert rules",
             Self::Unit => "unit and property tests",
             Self::Api => "tests on a real API server",
             Self::Kwok => "end to end on simulated nodes",
@@ -116,6 +120,7 @@ async fn run_step(step: Step, root: &Path, count: &mut Count) -> Result<()> {
             .await
         }
         Step::Deny => deny(root).await,
+        Step::Alerts => crate::alerts::test_rules(root).await,
         Step::Unit => count.tests(root, &["--workspace", "--lib", "--bins"], &[]).await,
         Step::Api => api(root, count).await,
         Step::Kwok => kwok(root, count).await,

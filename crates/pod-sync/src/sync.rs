@@ -24,11 +24,21 @@ use crate::{
     plan::{self, PodPatch, plan},
 };
 
-/// The longest pause after a timeout or a cut connection, spread by key over 0.75 to 1.25 s. The queue's own backoff would grow
-/// to 30 s while the API server is down, and the first opsStates after its return would be as late. What that limits is
-/// limited here by the concurrency: no more requests wait for a struggling server than when it is well.
-fn retry_cap(key: &ObjectKey) -> Duration {
-    Duration::from_millis(750 + u64::from(shard_of(&key.namespace, &key.name, 500)))
+/// The longest pause after `error`, where the queue's own backoff is too long: that would grow to 30 s while the API server is
+/// down, and the first opsStates after its return would be as late. What a backoff limits is limited here by the concurrency: no
+/// more requests wait for a struggling server than when it is well.
+///
+/// `None` where an event runs the key again (somebody else wrote the Pod), or where only a change can help.
+fn longest_pause(key: &ObjectKey, error: &WriteError) -> Option<Duration> {
+    // Spread by key over 0.75 to 1.25 s.
+    let pause = Duration::from_millis(750 + u64::from(shard_of(&key.namespace, &key.name, 500)));
+    match error {
+        WriteError::Unknown(_) => Some(pause),
+        WriteError::TooManyRequests { retry_after } => Some(pause.max(*retry_after)),
+        // An API server that starts refuses everybody until it has read the roles; missing rights stay missing for longer.
+        WriteError::Forbidden(_) => Some(pause * 2),
+        WriteError::Conflict(_) | WriteError::NotFound | WriteError::Invalid(_) => None,
+    }
 }
 
 /// Everything one sync needs.
@@ -160,11 +170,12 @@ impl Syncer {
                 Err(error)
             }
             Err(WriteError::Invalid(reason)) => self.sync_reduced(key, &snapshot, &patch, reason).await,
-            Err(error @ WriteError::Unknown(_)) => {
-                self.queue.add_after(key.clone(), retry_cap(key));
+            Err(error) => {
+                if let Some(pause) = longest_pause(key, &error) {
+                    self.queue.add_after(key.clone(), pause);
+                }
                 Err(error)
             }
-            Err(error) => Err(error),
         }
     }
 
@@ -213,5 +224,25 @@ impl Syncer {
                 self.events.publish(event);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_was_away_is_never_left_alone_for_long() {
+        let key = ObjectKey::new("games", "arena-0");
+        let pause = |error| longest_pause(&key, &error);
+        let second = pause(WriteError::Unknown(String::new())).unwrap();
+        assert!((750..1250).contains(&second.as_millis()), "{second:?}");
+        let asked = Duration::from_secs(7);
+        assert_eq!(
+            pause(WriteError::TooManyRequests { retry_after: asked }),
+            Some(asked)
+        );
+        assert!(pause(WriteError::Forbidden(String::new())).is_some_and(|pause| pause > second));
+        assert_eq!(pause(WriteError::Conflict(String::new())), None);
     }
 }

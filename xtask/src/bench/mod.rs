@@ -1,6 +1,9 @@
 //! Benchmarks: ratios against a baseline in the same run, since absolute times differ from machine to machine.
 
+mod all;
 mod create;
+mod file;
+mod flip;
 mod idle;
 mod memory;
 pub(crate) mod spread;
@@ -20,6 +23,12 @@ pub enum Bench {
     Update(update::Options),
     /// Times opsState from an allocator's patch to the Pod label, in turns with a program that does nothing else
     Sync(sync::Options),
+    /// Times opsState on its way while a node with all game servers flips
+    Flip(flip::Options),
+    /// Times opsState from an allocator's patch to the file in a container of a real kubelet
+    File(file::Options),
+    /// Every one of these in turn
+    All(all::Options),
     /// That program
     #[command(hide = true)]
     Bare(sync::bare::Options),
@@ -36,6 +45,9 @@ impl Bench {
             Self::Idle(options) => idle::run(options).await,
             Self::Memory(options) => memory::run(options).await,
             Self::Update(options) => update::run(options).await,
+            Self::Flip(options) => flip::run(options).await,
+            Self::File(options) => file::run(options).await,
+            Self::All(options) => all::run(options).await,
             Self::Sync(options) => sync::run(options).await,
             Self::Bare(options) => sync::bare::run(options).await,
         }

@@ -21,11 +21,11 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// Times of all changes, milliseconds, from the moment the patch was sent.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Spread {
+pub(crate) struct Spread {
     /// Until the Pod label was seen.
-    label_ms: Vec<f64>,
+    pub(crate) label_ms: Vec<f64>,
     /// Until the file's content was the new one; empty without a real kubelet.
-    file_ms: Vec<f64>,
+    pub(crate) file_ms: Vec<f64>,
 }
 
 /// Where the kubelet writes the Downward API file; the container's mount shows the very same directory.
@@ -49,6 +49,7 @@ pub(super) async fn measure(
     name: &str,
     changes: u32,
     file: Option<FileProbe>,
+    pause: impl Fn() -> Duration,
 ) -> Result<Spread> {
     let servers: Api<GameServer> = Api::default_namespaced(client.clone());
     let (label, _watching) = watch_label(client, name);
@@ -82,7 +83,7 @@ pub(super) async fn measure(
             .extend(file_time.map(|time| time.as_secs_f64() * 1e3));
         // Apart, as allocations of one server are. A kubelet syncs a Pod again only after its next look at the containers,
         // once a second: changes 200 ms apart took 804 ms to the file, all of it this wait.
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        tokio::time::sleep(pause()).await;
     }
     Ok(spread)
 }

@@ -205,26 +205,35 @@ async fn timings(
     simulated: bool,
     changes: u32,
 ) -> Result<Spread> {
-    kubectl.apply(LOBBY).await?;
-    wait_ready(client, "lobby", 1).await?;
-    let pods: Api<Pod> = Api::default_namespaced(client.clone());
-    let uid = pods
-        .get("lobby-0")
-        .await?
-        .metadata
-        .uid
-        .context("the Pod has no UID")?;
-    let probe = match &running.kubelet_dir {
-        Some(directory) if !simulated => Some(FileProbe::new(directory, &uid)),
-        _ => None,
-    };
-    let spread = measure(client, "lobby-0", changes, probe).await?;
+    let spread = time_lobby(client, running, changes, || Duration::from_secs(2)).await?;
     if !simulated {
         kubectl
             .show(&["exec", "lobby-0", "--", "cat", "/etc/podinfo/gs-opsstate"])
             .await?;
     }
     Ok(spread)
+}
+
+/// Makes a set whose container has its opsState in a file, and times changes of it, `pause` apart.
+///
+/// # Errors
+/// When the set doesn't become Ready or a change doesn't arrive.
+pub(crate) async fn time_lobby(
+    client: &Client,
+    running: &Cluster,
+    changes: u32,
+    pause: impl Fn() -> Duration,
+) -> Result<Spread> {
+    crate::fleet::apply_yaml(client, LOBBY, None).await?;
+    wait_ready(client, "lobby", 1).await?;
+    let pods: Api<Pod> = Api::default_namespaced(client.clone());
+    let uid = pods.get("lobby-0").await?.metadata.uid;
+    let uid = uid.context("the Pod has no UID")?;
+    let probe = running
+        .kubelet_dir
+        .as_ref()
+        .map(|directory| FileProbe::new(directory, &uid));
+    measure(client, "lobby-0", changes, probe, pause).await
 }
 
 async fn scale_story(client: &Client, kubectl: &Kubectl, simulated: bool) -> Result<()> {

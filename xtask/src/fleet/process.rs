@@ -50,6 +50,16 @@ pub enum Profile {
     Release,
 }
 
+impl Profile {
+    /// As `--profile` takes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Dev => "dev",
+            Self::Release => "release",
+        }
+    }
+}
+
 /// How a [`Fleet`] is started.
 #[derive(Debug, Clone)]
 pub struct FleetOptions {

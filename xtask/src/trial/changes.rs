@@ -16,7 +16,7 @@ use crate::bench::sync::load::Allocator;
 use crate::bench::sync::seen::Ledger;
 
 /// An allocator at a steady rate, and a witness of every version of the Pods' labels.
-pub(super) struct Changes {
+pub(crate) struct Changes {
     client: Client,
     namespace: String,
     allocator: Allocator,
@@ -27,26 +27,26 @@ pub(super) struct Changes {
 
 /// What became of the changes of one phase.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Phase {
-    pub(super) name: String,
+pub(crate) struct Phase {
+    pub(crate) name: String,
     /// Changes seen on their Pods.
     #[serde(flatten)]
-    pub(super) spread: Spread,
+    pub(crate) spread: Spread,
     /// The longest from a patch's acknowledgement to the label, milliseconds.
-    pub(super) after_acknowledgement_ms_max: f64,
+    pub(crate) after_acknowledgement_ms_max: f64,
     /// Acknowledged, and never seen on the Pod.
-    pub(super) lost: usize,
+    pub(crate) lost: usize,
     /// Refused by the API server, or cut off: no change.
-    pub(super) refused: usize,
+    pub(crate) refused: usize,
     /// Times an older generation followed a newer one on a Pod.
-    pub(super) went_back: usize,
+    pub(crate) went_back: usize,
 }
 
 const KNOWN_WITHIN: Duration = Duration::from_secs(30);
 
 impl Changes {
     /// Gets ready to change the `servers` game servers of `namespace`, `rate` a second.
-    pub(super) async fn prepare(client: &Client, namespace: &str, servers: usize, rate: f64) -> Result<Self> {
+    pub(crate) async fn prepare(client: &Client, namespace: &str, servers: usize, rate: f64) -> Result<Self> {
         let ledger = Ledger::default();
         let watch = ledger.watch(client, namespace);
         let deadline = Instant::now() + KNOWN_WITHIN;
@@ -68,7 +68,7 @@ impl Changes {
     }
 
     /// Changes servers for as long as `event` takes, then waits `patience` at most until all are seen.
-    pub(super) async fn during<T>(
+    pub(crate) async fn during<T>(
         &mut self,
         name: &str,
         patience: Duration,
@@ -92,7 +92,7 @@ impl Changes {
     ///
     /// # Errors
     /// After `limit`, with what still differs.
-    pub(super) async fn settled(&self, limit: Duration) -> Result<Duration> {
+    pub(crate) async fn settled(&self, limit: Duration) -> Result<Duration> {
         let begun = Instant::now();
         loop {
             let read_at = begun.elapsed();
@@ -112,7 +112,7 @@ impl Changes {
 
 impl Phase {
     /// Heading of the table.
-    pub(super) fn heading() -> String {
+    pub(crate) fn heading() -> String {
         format!(
             "{:<44} {:>8} {:>9} {:>9} {:>9} {:>5} {:>8} {:>9}",
             "phase", "changes", "p50, ms", "p99, ms", "max, ms", "lost", "refused", "went back"
@@ -120,7 +120,7 @@ impl Phase {
     }
 
     /// Its line.
-    pub(super) fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let spread = &self.spread;
         format!(
             "{:<44} {:>8} {:>9.1} {:>9.1} {:>9.1} {:>5} {:>8} {:>9}",

@@ -1,8 +1,9 @@
 //! Trials: long runs against a real API server that break things on purpose and count what went wrong.
 
+mod alerts;
 mod allocate;
 mod arena;
-mod changes;
+pub(crate) mod changes;
 mod kill;
 mod observer;
 mod session;
@@ -24,6 +25,8 @@ pub enum Trial {
     Shards(shards::Options),
     /// Cuts, silences and throttles pod-sync's way to the API server, and times how soon every Pod is right afterwards.
     SyncFaults(sync_faults::Options),
+    /// Lets the alert rules fire and resolve in a running Prometheus.
+    Alerts(alerts::Options),
 }
 
 impl Trial {
@@ -37,6 +40,7 @@ impl Trial {
             Self::Allocate(options) => allocate::run(options).await,
             Self::Shards(options) => shards::run(options).await,
             Self::SyncFaults(options) => sync_faults::run(options).await,
+            Self::Alerts(options) => alerts::run(options).await,
         }
     }
 }

@@ -51,6 +51,8 @@ pub(super) struct Wanted {
     pub(super) labels: Option<String>,
     pub(super) fields: Option<String>,
     pub(super) session: Duration,
+    /// Pauses between attempts to go on.
+    pub(super) retry: Backoff,
 }
 
 /// Keeps the store true to one namespace, or to the cluster.
@@ -156,7 +158,7 @@ impl<T: Watched> Follower<T> {
             Ended::Cut(reason) => reason,
         };
         self.scope.health.failed(self.scope.number, &reason);
-        let delay = Backoff::WATCH.delay(self.failures, rand::random());
+        let delay = self.wanted.retry.delay(self.failures, rand::random());
         self.failures += 1;
         counter!("gamekeeper_watch_errors_total", "resource" => T::RESOURCE.plural).increment(1);
         tracing::warn!(

@@ -27,6 +27,7 @@ use serde::de::DeserializeOwned;
 use self::follow::Follower;
 use self::sink::Sink;
 use crate::admin::WatchHealth;
+use crate::backoff::Backoff;
 use crate::key::ObjectKey;
 use crate::resource::{self, ResourceKind};
 use crate::runtime::Runtime;
@@ -112,6 +113,7 @@ pub struct Watch<T> {
     labels: Option<String>,
     fields: Option<String>,
     session: Duration,
+    retry: Backoff,
     indexes: Vec<(&'static str, IndexFn<T>)>,
     on_change: Vec<OnChange<T>>,
     on_malformed: Vec<OnMalformed>,
@@ -131,6 +133,7 @@ impl<T: Watched> Watch<T> {
             labels: None,
             fields: None,
             session: follow::SESSION,
+            retry: Backoff::WATCH,
             indexes: Vec::new(),
             on_change: Vec::new(),
             on_malformed: Vec::new(),
@@ -164,6 +167,18 @@ impl<T: Watched> Watch<T> {
     pub fn session(self, session: Duration) -> Self {
         Self {
             session: session.max(Duration::from_secs(2)),
+            ..self
+        }
+    }
+
+    /// The longest pause between two attempts to go on after the watch was interrupted (10 s by default). What changed while the
+    /// API server was away is known this much later than it could be; a request each time is what a shorter one costs.
+    pub fn retry_within(self, longest: Duration) -> Self {
+        Self {
+            retry: Backoff {
+                cap: longest.max(Backoff::WATCH.first),
+                ..Backoff::WATCH
+            },
             ..self
         }
     }
@@ -210,6 +225,7 @@ impl<T: Watched> Watch<T> {
                 labels: self.labels.clone(),
                 fields: self.fields.clone(),
                 session: self.session,
+                retry: self.retry,
             };
             let follower = Follower::new(
                 runtime.separate_client(),

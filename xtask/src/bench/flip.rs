@@ -1,0 +1,233 @@
+//! `bench flip`: a node with all game servers changes its condition, while opsState changes go on.
+//!
+//! Turns without and with a flip in the same run: what node-watcher writes must cost the way to the Pods nothing, and each server must be
+//! written once.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use api_types::GameServer;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::Client;
+use kube::api::{Api, ListParams, Patch, PatchParams};
+use serde::Serialize;
+use serde_json::json;
+
+use super::spread::median;
+use crate::fleet::{Controller, FleetOptions};
+use crate::trial::changes::{Changes, Phase};
+use crate::trial::{Arena, ArenaSpec, Session, SessionOptions, write_json};
+
+/// Flags of `bench flip`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    #[command(flatten)]
+    session: SessionOptions,
+    /// Game servers, all on one node.
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(10..=1_000))]
+    servers: u32,
+    /// Changes of opsState a second.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500))]
+    rate: u32,
+    /// Rounds; each is a turn without a flip and one with it.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=20))]
+    rounds: u32,
+    /// Condition that flips. One that only node-watcher acts on: with `Ready` Kubernetes itself writes every Pod of the node as well,
+    /// and gs-controller and pod-sync follow, so that it isn't node-watcher that is measured.
+    #[arg(long, default_value = "KernelReady")]
+    condition: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Outcome {
+    servers: u32,
+    condition: String,
+    p99_ms: f64,
+    flip_p99_ms: f64,
+    /// Median of the rounds' ratios.
+    p50_ratio: f64,
+    p99_ratio: f64,
+    /// Writes of node-watcher for each server and flip.
+    writes_per_server: f64,
+    /// Flips after which a server didn't show the node's condition.
+    wrong: usize,
+    lost: usize,
+    went_back: usize,
+    rounds: Vec<(Phase, Phase)>,
+}
+
+const SETTLE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_secs(20);
+/// node-watcher's `--writes-per-second`.
+const WRITES_PER_SECOND: u32 = 20;
+
+/// Runs the benchmark.
+///
+/// # Errors
+/// When it can't run, or a server wasn't written exactly once for a flip.
+pub(super) async fn run(options: Options) -> Result<()> {
+    let fleet = FleetOptions {
+        profile: options.session.profile,
+        ..Default::default()
+    };
+    let mut start = options.session.clone();
+    start.nodes = 1;
+    let session = Session::start("bench-flip", &start, &fleet).await?;
+    let outcome = Box::pin(measure(&session, &options)).await;
+    let stopped = session.stop().await;
+    let outcome = outcome?;
+    write_json(options.session.json.as_deref(), &outcome)?;
+    report(&outcome);
+    stopped?;
+    if outcome.lost + outcome.went_back + outcome.wrong > 0 || (outcome.writes_per_server - 1.0).abs() > 1e-9
+    {
+        bail!("a change was lost or taken back, or a server wasn't written exactly once for a flip");
+    }
+    Ok(())
+}
+
+async fn measure(session: &Session, options: &Options) -> Result<Outcome> {
+    eprintln!("waiting for {} game servers", options.servers);
+    let spec = ArenaSpec {
+        replicas: options.servers,
+        protect_allocated: false,
+        reserve: false,
+    };
+    let arena = Arena::create(&session.client, spec).await?;
+    arena.wait_settled(options.servers as usize, SETTLE).await?;
+    let namespace = arena.namespace.clone();
+    // Its observers decode whole objects, and would be measured.
+    drop(arena);
+    let (node, on_node) = fullest_node(&session.client, &namespace).await?;
+    let mut changes = Changes::prepare(
+        &session.client,
+        &namespace,
+        options.servers as usize,
+        f64::from(options.rate),
+    )
+    .await?;
+    // All servers at the allowed rate, with room for a busy API server.
+    let turn = Duration::from_secs_f64(on_node as f64 / f64::from(WRITES_PER_SECOND) * 1.2 + 5.0);
+    let (mut rounds, mut wrong, mut writes) = (Vec::new(), 0, 0.0);
+    for round in 0..options.rounds {
+        let quiet = async {
+            tokio::time::sleep(turn).await;
+            Ok(())
+        };
+        let ((), quiet) = changes.during("no flip", PATIENCE, quiet).await?;
+        let before = node_watcher_writes(session).await?;
+        let well = !round.is_multiple_of(2);
+        let flip = async {
+            set_condition(&session.client, &node, &options.condition, well).await?;
+            tokio::time::sleep(turn).await;
+            Ok(())
+        };
+        let ((), flipped) = changes.during("flip", PATIENCE, flip).await?;
+        writes += node_watcher_writes(session).await? - before;
+        wrong += usize::from(showing(&session.client, &namespace, well).await? != on_node);
+        rounds.push((quiet, flipped));
+    }
+    let flips = on_node as f64 * f64::from(options.rounds);
+    Ok(summarise(options, rounds, writes / flips, wrong))
+}
+
+fn summarise(
+    options: &Options,
+    rounds: Vec<(Phase, Phase)>,
+    writes_per_server: f64,
+    wrong: usize,
+) -> Outcome {
+    let of = |value: fn(&Phase) -> f64, flipped: bool| {
+        let values = rounds
+            .iter()
+            .map(|(quiet, flip)| value(if flipped { flip } else { quiet }));
+        median(values.collect())
+    };
+    let ratio = |value: fn(&Phase) -> f64| {
+        median(
+            rounds
+                .iter()
+                .map(|(quiet, flip)| value(flip) / value(quiet))
+                .collect(),
+        )
+    };
+    let count = |value: fn(&Phase) -> usize| rounds.iter().map(|(a, b)| value(a) + value(b)).sum();
+    Outcome {
+        servers: options.servers,
+        condition: options.condition.clone(),
+        p99_ms: of(|phase| phase.spread.p99_ms, false),
+        flip_p99_ms: of(|phase| phase.spread.p99_ms, true),
+        p50_ratio: ratio(|phase| phase.spread.p50_ms),
+        p99_ratio: ratio(|phase| phase.spread.p99_ms),
+        writes_per_server,
+        wrong,
+        lost: count(|phase| phase.lost),
+        went_back: count(|phase| phase.went_back),
+        rounds,
+    }
+}
+
+/// The node with most of the game servers, and how many it has.
+async fn fullest_node(client: &Client, namespace: &str) -> Result<(String, usize)> {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let mut nodes: BTreeMap<String, usize> = BTreeMap::new();
+    for pod in pods.list(&ListParams::default()).await? {
+        let node = pod.spec.and_then(|spec| spec.node_name);
+        *nodes.entry(node.unwrap_or_default()).or_default() += 1;
+    }
+    let fullest = nodes.into_iter().max_by_key(|(_, servers)| *servers);
+    fullest.context("no game server has a Pod")
+}
+
+async fn set_condition(client: &Client, node: &str, condition: &str, well: bool) -> Result<()> {
+    let nodes: Api<Node> = Api::all(client.clone());
+    let now = jiff::Timestamp::now().strftime("%FT%TZ").to_string();
+    let status = if well { "True" } else { "False" };
+    let condition = json!({"type": condition, "status": status, "reason": "Bench",
+        "lastHeartbeatTime": now, "lastTransitionTime": now});
+    let patch = Patch::Strategic(json!({"status": {"conditions": [condition]}}));
+    nodes.patch_status(node, &PatchParams::default(), &patch).await?;
+    Ok(())
+}
+
+/// Servers whose condition NodeNormal is as the node is.
+async fn showing(client: &Client, namespace: &str, well: bool) -> Result<usize> {
+    let servers: Api<GameServer> = Api::namespaced(client.clone(), namespace);
+    let wanted = if well { "True" } else { "False" };
+    let servers = servers.list(&ListParams::default()).await?;
+    let shows = |server: &&GameServer| {
+        let conditions = server.status.iter().flat_map(|status| &status.conditions);
+        conditions
+            .into_iter()
+            .any(|condition| condition.type_ == "NodeNormal" && condition.status == wanted)
+    };
+    Ok(servers.iter().filter(shows).count())
+}
+
+async fn node_watcher_writes(session: &Session) -> Result<f64> {
+    let scraped = session.fleet.scrape().await?;
+    let node_watcher = scraped
+        .iter()
+        .filter(|(controller, _)| *controller == Controller::NodeWatcher);
+    Ok(node_watcher.map(|(_, scrape)| scrape.writes()).sum())
+}
+
+fn report(outcome: &Outcome) {
+    println!(
+        "{} servers on one node, {} flips",
+        outcome.servers, outcome.condition
+    );
+    println!(
+        "sent to label, p99: {:.1} ms without a flip, {:.1} ms with it; ratios p50 {:.2}, p99 {:.2}",
+        outcome.p99_ms, outcome.flip_p99_ms, outcome.p50_ratio, outcome.p99_ratio
+    );
+    println!(
+        "writes of node-watcher for each server and flip: {:.3}; flips not shown by every server: {}",
+        outcome.writes_per_server, outcome.wrong
+    );
+    println!(
+        "changes lost {}, labels that went back {}",
+        outcome.lost, outcome.went_back
+    );
+}

@@ -1,0 +1,214 @@
+//! `trial alerts`: the alert rules in a running Prometheus that scrapes a real pod-sync, whose way is blocked, and which is then frozen.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use api_types::GameServer;
+use e2e::faults::{Door, Trouble};
+use kube::api::{Api, Patch, PatchParams};
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+
+use super::changes::Changes;
+use super::{Arena, ArenaSpec, Session, SessionOptions, write_json};
+use crate::alerts;
+use crate::fleet::{Controller, FleetOptions};
+
+/// Flags of `trial alerts`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    #[command(flatten)]
+    session: SessionOptions,
+}
+
+/// The life of one alert, seconds from the beginning of its reason; the last from the reason's end.
+#[derive(Debug, Serialize)]
+struct Alert {
+    name: &'static str,
+    reason: &'static str,
+    pending_seconds: f64,
+    firing_seconds: f64,
+    resolved_seconds: f64,
+}
+
+const SERVERS: u32 = 10;
+const SETTLE: Duration = Duration::from_secs(300);
+/// The longest `for` of a rule is 5 min; those tried here wait for 2.
+const FIRES_WITHIN: Duration = Duration::from_secs(240);
+const RESOLVES_WITHIN: Duration = Duration::from_secs(60);
+
+/// Runs the trial.
+///
+/// # Errors
+/// When it can't run, or an alert doesn't fire or doesn't resolve.
+pub(super) async fn run(options: Options) -> Result<()> {
+    let fleet = FleetOptions {
+        profile: options.session.profile,
+        ..Default::default()
+    };
+    let mut session = Session::start("trial-alerts", &options.session, &fleet).await?;
+    let outcome = Box::pin(both(&mut session)).await;
+    session.fleet.resume().await?;
+    let stopped = session.stop().await;
+    let outcome = outcome?;
+    write_json(options.session.json.as_deref(), &outcome)?;
+    println!(
+        "{:<26} {:<34} {:>10} {:>9} {:>11}",
+        "alert", "reason", "pending, s", "firing, s", "resolved, s"
+    );
+    for alert in &outcome {
+        println!(
+            "{:<26} {:<34} {:>10.1} {:>9.1} {:>11.1}",
+            alert.name, alert.reason, alert.pending_seconds, alert.firing_seconds, alert.resolved_seconds
+        );
+    }
+    stopped
+}
+
+async fn both(session: &mut Session) -> Result<Vec<Alert>> {
+    let client = session.client.clone();
+    let door = Door::open(&session.kubeconfig).await?;
+    let pod_sync = session.fleet.process(Controller::PodSync)?;
+    pod_sync.route_through(door.address)?;
+    pod_sync.kill_and_restart().await?;
+    pod_sync.wait_ready(Duration::from_secs(60)).await?;
+    let spec = ArenaSpec {
+        replicas: SERVERS,
+        protect_allocated: false,
+        reserve: false,
+    };
+    let arena = Arena::create(&client, spec).await?;
+    arena.wait_settled(SERVERS as usize, SETTLE).await?;
+    let changes = Changes::prepare(&client, &arena.namespace, SERVERS as usize, 1.0).await?;
+    let directory = tempfile::tempdir()?;
+    let pod_sync = session.fleet.process(Controller::PodSync)?;
+    let prometheus = Prometheus::start(directory.path(), pod_sync.admin_port).await?;
+    prometheus
+        .wait("GamekeeperSyncGap", None, RESOLVES_WITHIN)
+        .await?;
+
+    let servers: Api<GameServer> = Api::namespaced(client.clone(), &arena.namespace);
+    let began = async {
+        door.set(Trouble::TooMany(1));
+        let patch = Patch::Merge(json!({"spec": {"opsState": "Allocated"}}));
+        servers.patch("arena-0", &PatchParams::default(), &patch).await?;
+        Ok(())
+    };
+    let ended = async {
+        door.set(Trouble::None);
+        Ok(())
+    };
+    let reason = "429 to every request of pod-sync";
+    let gap = prometheus
+        .follow("GamekeeperSyncGap", reason, began, ended)
+        .await?;
+    changes.settled(RESOLVES_WITHIN).await?;
+    let (began, ended) = (pod_sync.signal("STOP"), pod_sync.signal("CONT"));
+    let frozen = prometheus
+        .follow("GamekeeperSyncUnwatched", "pod-sync is frozen", began, ended)
+        .await?;
+    arena.delete().await?;
+    Ok(vec![gap, frozen])
+}
+
+/// A Prometheus of our own; killed when dropped.
+struct Prometheus {
+    port: u16,
+    _child: Child,
+}
+
+impl Prometheus {
+    /// Scrapes and judges every 2 s, with the rules as they are shipped.
+    async fn start(directory: &Path, scraped: u16) -> Result<Self> {
+        let program = alerts::prometheus().await?;
+        let rules = alerts::plain_rules(&crate::cluster::paths::repo_root(), directory)?;
+        let config = json!({
+            "global": {"scrape_interval": "2s", "scrape_timeout": "2s", "evaluation_interval": "2s"},
+            "rule_files": [rules],
+            "scrape_configs": [{"job_name": "pod-sync",
+                "static_configs": [{"targets": [format!("127.0.0.1:{scraped}")]}]}],
+        });
+        let file = directory.join("prometheus.yaml");
+        std::fs::write(&file, serde_yaml::to_string(&config)?)?;
+        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let log = std::fs::File::create(directory.join("prometheus.log"))?;
+        let child = Command::new(program)
+            .arg(format!("--config.file={}", file.display()))
+            .arg(format!(
+                "--storage.tsdb.path={}",
+                directory.join("data").display()
+            ))
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .context("can't start Prometheus")?;
+        Ok(Self { port, _child: child })
+    }
+
+    async fn follow(
+        &self,
+        name: &'static str,
+        reason: &'static str,
+        begin: impl Future<Output = Result<()>>,
+        end: impl Future<Output = Result<()>>,
+    ) -> Result<Alert> {
+        eprintln!("{reason}: waiting for {name}");
+        begin.await?;
+        let began = Instant::now();
+        self.wait(name, Some("pending"), FIRES_WITHIN).await?;
+        let pending_seconds = began.elapsed().as_secs_f64();
+        self.wait(name, Some("firing"), FIRES_WITHIN).await?;
+        let firing_seconds = began.elapsed().as_secs_f64();
+        end.await?;
+        let ended = Instant::now();
+        self.wait(name, None, RESOLVES_WITHIN).await?;
+        Ok(Alert {
+            name,
+            reason,
+            pending_seconds,
+            firing_seconds,
+            resolved_seconds: ended.elapsed().as_secs_f64(),
+        })
+    }
+
+    /// Waits until the alert has this state; `None` is neither pending nor firing.
+    async fn wait(&self, name: &str, state: Option<&str>, limit: Duration) -> Result<()> {
+        let deadline = Instant::now() + limit;
+        loop {
+            // Until it listens there is no answer.
+            let alerts = self.alerts().await;
+            if let Ok(alerts) = &alerts {
+                let found = alerts.iter().find(|alert| alert["labels"]["alertname"] == name);
+                if found.and_then(|alert| alert["state"].as_str()) == state {
+                    return Ok(());
+                }
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "{name} isn't {} after {limit:?}; alerts: {alerts:?}",
+                state.unwrap_or("resolved")
+            );
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    async fn alerts(&self) -> Result<Vec<Value>> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
+        // HTTP/1.0: the answer comes in one piece, whatever its length.
+        stream.write_all(b"GET /api/v1/alerts HTTP/1.0\r\n\r\n").await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        let (_, body) = answer.split_once("\r\n\r\n").context("not an HTTP answer")?;
+        let body: Value = serde_json::from_str(body)?;
+        let alerts = body["data"]["alerts"].as_array();
+        Ok(alerts.context("Prometheus names no alerts")?.clone())
+    }
+}
