@@ -14,7 +14,7 @@ mod update;
 
 pub use lifecycle::{Eviction, EvictionSafety, Lifecycle, LifecycleHook, Network, NetworkParam};
 pub use quality::{ServiceQuality, ServiceQualityAction};
-pub use status::{GameServerSetStatus, PlanRecord, PlannedDeletion, RevisionStatus};
+pub use status::{GameServerSetStatus, PlanRecord, PlannedDeletion, PlannedUpdate, RevisionStatus};
 pub use template::{
     ClaimMeta, ClaimRetention, ClaimRetentionPolicy, GameServerTemplate, ReclaimPolicy, TemplateMeta,
     VolumeClaimTemplate,

@@ -255,6 +255,19 @@ impl Memory {
         }
     }
 
+    /// Somebody changed this Pod after the version the cache has.
+    pub fn overtaken(&self, key: &ObjectKey, set_uid: &str, pod: &Meta, now: Instant) {
+        let next = pod
+            .resource_version
+            .parse::<u64>()
+            .map(|seen| seen.saturating_add(1));
+        if let Ok(next) = next {
+            self.with(key, set_uid, |set| {
+                set.touched.insert(pod.uid.clone(), (next, now))
+            });
+        }
+    }
+
     /// The API server will not have this Pod changed in place to this revision.
     pub fn refused(&self, key: &ObjectKey, set_uid: &str, pod_uid: &str, revision: &str, why: String) {
         self.with(key, set_uid, |set| {

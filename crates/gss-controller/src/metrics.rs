@@ -59,6 +59,10 @@ pub fn describe() {
         "gamekeeper_gss_revisions_total",
         "ControllerRevisions written, by outcome: created, bumped, trimmed."
     );
+    describe_counter!(
+        "gamekeeper_gss_updates_overtaken_total",
+        "Steps of updates in place that were put off because somebody else had changed the Pod."
+    );
     describe_counter!("gamekeeper_gss_passes_total", "Passes over a set by result.");
     describe_histogram!(
         "gamekeeper_gss_plan_seconds",
@@ -129,6 +133,10 @@ pub(crate) fn scale_in_blocked() {
 
 pub(crate) fn updated(kind: &'static str) {
     counter!("gamekeeper_gss_updates_total", "kind" => kind).increment(1);
+}
+
+pub(crate) fn overtaken() {
+    counter!("gamekeeper_gss_updates_overtaken_total").increment(1);
 }
 
 pub(crate) fn update_stuck() {

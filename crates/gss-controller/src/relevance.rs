@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use api_types::{
     GameServerView,
-    keys::{label, lifecycle},
+    keys::{annotation, label, lifecycle},
 };
 use controller_kit::watch::Change;
 
@@ -58,6 +58,13 @@ pub fn of_pod(change: &Change<PodView>) -> Relevance {
     }
     if old.conditions == new.conditions {
         Relevance::None
+    } else if new
+        .metadata
+        .annotation(annotation::IN_PLACE_UPDATE_STATE)
+        .is_some()
+    {
+        // One that comes back into service after an update in place makes room for the next.
+        Relevance::Plan
     } else {
         Relevance::Status
     }

@@ -90,6 +90,25 @@ pub struct PlanRecord {
     /// Deletions decided on and not yet seen to be done.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub deleting: Vec<PlannedDeletion>,
+    /// Servers taken out of service for an update and not seen back in service.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub updating: Vec<PlannedUpdate>,
+}
+
+/// A server taken out of service for an update.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedUpdate {
+    /// Ordinal of the server.
+    pub id: u32,
+    /// UID of the Pod that is meant.
+    #[serde(rename = "podUID")]
+    pub pod_uid: String,
+    /// Version of that Pod from which it was decided.
+    pub resource_version: String,
+    /// Whether the Pod is replaced; otherwise it is changed in place.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recreate: bool,
 }
 
 /// A deletion decided on.

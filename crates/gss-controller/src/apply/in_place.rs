@@ -36,6 +36,17 @@ use crate::{
     views::PodView,
 };
 
+/// What became of a write to a Pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    /// It is stored.
+    Done,
+    /// Somebody changed the Pod since the cache saw it. Nothing more is decided about it until the cache shows that; the others
+    /// go on. While servers are updated, pod-sync and the kubelet write to their Pods all the time: were a pass given up for each
+    /// of these conflicts, an update in place took longer than making every Pod anew.
+    Overtaken,
+}
+
 impl Pass<'_> {
     /// Takes the planned steps, many at a time. One that fails does not keep the others.
     pub(super) async fn update_in_place(&self) -> Result<(), Error> {
@@ -82,7 +93,8 @@ impl Pass<'_> {
         let version = Precondition::version(&pod.metadata.uid, version);
         let body = in_place::relabel(&InPlace::default(), &wanted.name);
         self.patch_pod(pod, None, version, body, "name a Pod's revision")
-            .await
+            .await?;
+        Ok(())
     }
 
     async fn take_step(&self, step: &Step, ways: &Ways<'_>, now: &str) -> Result<(), Error> {
@@ -101,16 +113,21 @@ impl Pass<'_> {
         match step.act {
             Act::Relabel => {
                 let body = in_place::relabel(&change()?, revision);
-                self.patch_pod(pod, None, version, body, "update a Pod's metadata")
-                    .await?;
-                metrics::updated("metadata");
+                if self
+                    .patch_pod(pod, None, version, body, "update a Pod's metadata")
+                    .await?
+                    == Sent::Done
+                {
+                    metrics::updated("metadata");
+                }
                 Ok(())
             }
             Act::Prepare => {
                 let again = crate::plan::update::subject::stage(pod) == crate::plan::update::Stage::Updated;
                 let body = in_place::prepare(&self.observed.set, pod, again, now);
                 self.patch_pod(pod, None, version, body, "prepare an update in place")
-                    .await
+                    .await?;
+                Ok(())
             }
             Act::Start => self.start(step, pod, &change()?, now).await,
             Act::Begin => self.begin(pod, &change()?, version, now).await,
@@ -132,9 +149,10 @@ impl Pass<'_> {
         } else {
             (None, in_place::start_unguarded(now))
         };
-        self.patch_pod(pod, subresource, version, body, "take a Pod out of service")
+        let sent = self
+            .patch_pod(pod, subresource, version, body, "take a Pod out of service")
             .await?;
-        if waits {
+        if waits || sent == Sent::Overtaken {
             return Ok(());
         }
         // What was decided about is the Pod as it was before our own write; it is the same Pod.
@@ -151,15 +169,23 @@ impl Pass<'_> {
         let mut precondition = precondition;
         if !change.resources.is_empty() {
             let body = in_place::resize(change);
-            self.patch_pod(pod, Some("resize"), precondition, body, "resize a Pod")
+            let sent = self
+                .patch_pod(pod, Some("resize"), precondition, body, "resize a Pod")
                 .await?;
+            if sent == Sent::Overtaken {
+                return Ok(());
+            }
             precondition = Precondition::uid(&pod.metadata.uid);
         }
         let revision = &self.observed.history.revisions.update.name;
         let body = in_place::begin(pod, change, revision, now);
-        self.patch_pod(pod, None, precondition, body, "update a Pod in place")
-            .await?;
-        metrics::updated("in_place");
+        if self
+            .patch_pod(pod, None, precondition, body, "update a Pod in place")
+            .await?
+            == Sent::Done
+        {
+            metrics::updated("in_place");
+        }
         Ok(())
     }
 
@@ -173,7 +199,8 @@ impl Pass<'_> {
         let subresource = gate.then_some("status");
         let body = in_place::finish(accepted, gate, now);
         self.patch_pod(pod, subresource, version, body, "end an update in place")
-            .await
+            .await?;
+        Ok(())
     }
 
     /// Under `protectAllocated` the GameServer is read once more: the cache may be a moment behind an allocation, and nothing
@@ -207,7 +234,7 @@ impl Pass<'_> {
         precondition: Precondition<'_>,
         body: Value,
         action: &'static str,
-    ) -> Result<(), Error> {
+    ) -> Result<Sent, Error> {
         let meta = &pod.metadata;
         let target = Target {
             subresource,
@@ -224,7 +251,14 @@ impl Pass<'_> {
                 self.apply
                     .memory
                     .touched(self.key, self.uid(), &meta.uid, &answer.resource_version, now);
-                Ok(())
+                Ok(Sent::Done)
+            }
+            Err(WriteError::Conflict(_) | WriteError::NotFound) => {
+                metrics::overtaken();
+                self.apply
+                    .memory
+                    .overtaken(self.key, self.uid(), meta, Instant::now());
+                Ok(Sent::Overtaken)
             }
             Err(WriteError::Invalid(why)) => {
                 // Another plan is made: to recreate the Pod, or to say that it cannot be updated.

@@ -12,5 +12,6 @@ pub fn plan_patch(record: &PlanRecord) -> Value {
         "implicit": record.implicit,
         "growing": record.growing,
         "deleting": record.deleting,
+        "updating": record.updating,
     })
 }

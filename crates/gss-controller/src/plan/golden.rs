@@ -82,6 +82,7 @@ impl Case<'_> {
             implicit: ids(self.implicit),
             growing: IdSet::new(),
             deleting: vec![],
+            updating: vec![],
         }
     }
 

@@ -126,10 +126,16 @@ pub fn plan(observed: &Observed, one_by_one: bool) -> Plan {
     let replicas = u64::try_from(observed.set.spec.replicas).unwrap_or(0);
     let mut scale = scale::plan(&scale_input(observed, replicas));
     let ways = update::subject::Ways::of(observed);
-    let subjects = update::subject::subjects(observed, &scale.record, &ways);
+    let out = update::taken::still_out(observed, &scale.record);
+    let subjects = update::subject::subjects(observed, &scale.record, &out, &ways);
     let rules = update::subject::rules(&observed.set);
     let update = update::plan(rules, &scale.record.desired, &subjects);
     scale.record.also_delete(&update.recreate);
+    let deleting = observed
+        .record
+        .as_ref()
+        .map_or(&[][..], |record| &record.deleting);
+    scale.record.updating = update::taken::next(&out, deleting, &scale.record, &subjects, &update);
     let record_first = observed
         .record
         .as_ref()

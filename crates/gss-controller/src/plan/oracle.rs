@@ -280,6 +280,7 @@ fn world() -> impl Strategy<Value = World> {
                     reserved: reserved.into_iter().collect(),
                     growing: IdSet::new(),
                     deleting: vec![],
+                    updating: vec![],
                 }),
                 servers: servers
                     .into_iter()

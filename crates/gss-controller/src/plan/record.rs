@@ -1,6 +1,6 @@
 //! The plan record, `GameServerSet.status.plan`: the one durable statement of which ids shall exist.
 
-use api_types::{IntOrString, PlanRecord, PlannedDeletion};
+use api_types::{IntOrString, PlanRecord, PlannedDeletion, PlannedUpdate};
 
 use super::{
     ids::{Id, IdSet, MAX_ID},
@@ -22,6 +22,21 @@ pub struct Record {
     pub growing: IdSet,
     /// Pods that are to be deleted and are not terminating yet, by id. Nothing else may be deleted.
     pub deleting: Vec<Deletion>,
+    /// Servers taken out of service for an update and not seen back in service, by id; one entry for each.
+    pub updating: Vec<Taken>,
+}
+
+/// A server taken out of service for an update. `plan::update::taken` says what the entry is for and when it goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// The server's id.
+    pub id: Id,
+    /// The Pod's UID.
+    pub pod_uid: String,
+    /// The Pod's version from which it was decided, as `plan::update::taken::version` reads it.
+    pub version: u64,
+    /// Whether the Pod is replaced; otherwise it is changed in place.
+    pub recreate: bool,
 }
 
 /// One Pod that is to be deleted.
@@ -46,6 +61,7 @@ impl Record {
             implicit: set(&stored.implicit),
             growing: set(&stored.growing),
             deleting: stored.deleting.iter().filter_map(Deletion::from_api).collect(),
+            updating: stored.updating.iter().filter_map(Taken::from_api).collect(),
         }
     }
 
@@ -58,6 +74,7 @@ impl Record {
             implicit: self.implicit.to_items(),
             growing: self.growing.to_items(),
             deleting: self.deleting.iter().map(Deletion::to_api).collect(),
+            updating: self.updating.iter().map(Taken::to_api).collect(),
         }
     }
 
@@ -75,14 +92,36 @@ impl Record {
         self.deleting.sort_by_key(|deletion| deletion.id);
     }
 
-    /// Whether `next` decides anything that this record does not. Dropping finished deletions and booking reserves
-    /// decides nothing: it is recomputed from the same spec until it is written along with the status.
+    /// Whether `next` decides anything that this record does not. Dropping finished deletions and updates and booking
+    /// reserves decides nothing: it is recomputed from the same spec until it is written along with the status.
     pub fn is_decided_anew_by(&self, next: &Self) -> bool {
         self.desired != next.desired
             || next
                 .deleting
                 .iter()
                 .any(|wanted| !self.names(wanted.id, &wanted.pod_uid))
+            || next.updating.iter().any(|taken| !self.updating.contains(taken))
+    }
+}
+
+impl Taken {
+    fn from_api(stored: &PlannedUpdate) -> Option<Self> {
+        Some(Self {
+            id: Some(stored.id).filter(|id| *id <= MAX_ID)?,
+            pod_uid: stored.pod_uid.clone(),
+            // Any version of the Pod is later than one that cannot be read.
+            version: stored.resource_version.parse().unwrap_or(0),
+            recreate: stored.recreate,
+        })
+    }
+
+    fn to_api(&self) -> PlannedUpdate {
+        PlannedUpdate {
+            id: self.id,
+            pod_uid: self.pod_uid.clone(),
+            resource_version: self.version.to_string(),
+            recreate: self.recreate,
+        }
     }
 }
 

@@ -101,6 +101,8 @@ pub fn plan(input: &ScaleInput<'_>) -> ScalePlan {
         implicit,
         growing,
         deleting,
+        // `plan::update` decides about them.
+        updating: Vec::new(),
     };
     ScalePlan {
         record,

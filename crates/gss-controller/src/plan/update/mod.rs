@@ -5,11 +5,13 @@
 //! | this one | which Pods are taken, within the budget, and the next step of each |
 //! | [`change`] | whether a template can be reached in a running Pod |
 //! | [`completion`] | whether a container runs what its spec says |
+//! | [`taken`] | which servers the record says are out of service |
 //! | [`subject`] | nothing: puts what was observed into the planner's terms |
 
 pub mod change;
 pub mod completion;
 pub mod subject;
+pub mod taken;
 
 use std::cmp::Reverse;
 
@@ -62,8 +64,12 @@ pub struct Subject {
     pub grace_left: i64,
     /// `updatePriority`; higher goes first.
     pub priority: i64,
-    /// Whether the stored plan names it for an update already.
+    /// Whether the stored plan names this Pod for an update already.
     pub recorded: bool,
+    /// Whether the stored plan has the server out of service for an update, and it was not seen back since.
+    pub out: bool,
+    /// The Pod's version, see [`taken::version`].
+    pub version: u64,
 }
 
 /// How far an update in place has come.
@@ -155,7 +161,7 @@ pub struct UpdatePlan {
 impl Subject {
     /// Whether it may be counted on.
     pub fn serves(&self) -> bool {
-        self.available && !self.leaving && !self.busy && self.stage == Stage::Idle
+        self.available && !self.leaving && !self.busy && !self.out && self.stage == Stage::Idle
     }
 
     fn is_outdated(&self) -> bool {
@@ -192,17 +198,25 @@ pub fn plan(rules: Rules, desired: &IdSet, subjects: &[Subject]) -> UpdatePlan {
     }
     let serving = subjects.iter().filter(|subject| subject.serves()).count() as u64;
     let mut unavailable = desired.len().saturating_sub(serving);
+    let mut room = taken::MOST.saturating_sub(subjects.iter().filter(|subject| subject.out).count());
     for subject in outdated.into_iter().take(targets) {
         if let Some(obstacle) = obstacle(subject) {
             plan.blocked.push((subject.id, obstacle));
             continue;
         }
         let costs = subject.way != Way::Metadata && subject.serves();
-        if subject.busy || (costs && unavailable >= rules.max_unavailable) {
+        let enters = subject.way != Way::Metadata && !subject.out;
+        // What is to go by the record goes on, though a cache is behind: or a late look would take it back.
+        let going = subject.out && subject.recorded && subject.way == Way::Recreate;
+        if (subject.busy && !going)
+            || (costs && unavailable >= rules.max_unavailable)
+            || (enters && room == 0)
+        {
             plan.waiting += 1;
             continue;
         }
         unavailable += u64::from(costs);
+        room -= usize::from(enters);
         begin(subject, &mut plan);
     }
     plan.recreate.sort_by_key(|deletion| deletion.id);
@@ -297,3 +311,5 @@ pub fn old_ones(partition: u64, missing: &[Id], subjects: &[Subject]) -> Vec<Id>
 
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod two_planners;

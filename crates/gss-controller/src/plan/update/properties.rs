@@ -59,6 +59,8 @@ prop_compose! {
             complete,
             grace_left,
             priority,
+            out: false,
+            version: 1,
         }
     }
 }
@@ -323,6 +325,8 @@ fn a_new_pod_is_old_only_where_the_partition_lacks_one() {
         grace_left: 0,
         priority: 0,
         recorded: false,
+        out: false,
+        version: 1,
     };
     let fleet = [subject(0, Way::Recreate), subject(1, Way::UpToDate)];
     assert_eq!(old_ones(0, &[2, 3], &fleet), Vec::<Id>::new());

@@ -11,6 +11,7 @@ use super::{
     Rules, Stage, Subject, Way,
     change::{Change, InPlace, between},
     completion::{Completion, UpdateState, completion},
+    taken,
 };
 use crate::{
     observe::Observed,
@@ -18,7 +19,7 @@ use crate::{
         budget,
         hooks::{self, is_held, is_satisfied},
         ids::Id,
-        record::Record,
+        record::{Record, Taken},
         server,
     },
     views::PodView,
@@ -211,8 +212,9 @@ pub fn completion_of(pod: &PodView, observed: &Observed) -> Completion {
     completion(pod, update_state(pod).as_ref(), observed.clock)
 }
 
-/// The desired servers that have a Pod, as the update planner sees them. `record` is the one that will be stored.
-pub fn subjects(observed: &Observed, record: &Record, ways: &Ways<'_>) -> Vec<Subject> {
+/// The desired servers that have a Pod, as the update planner sees them. `record` is the one that will be stored, and `out`
+/// what is left of the updates in the stored one.
+pub fn subjects(observed: &Observed, record: &Record, out: &[Taken], ways: &Ways<'_>) -> Vec<Subject> {
     let hook = in_place_hook(&observed.set);
     let strategy = observed.set.spec.scale_strategy.as_ref();
     let protects = strategy
@@ -225,6 +227,7 @@ pub fn subjects(observed: &Observed, record: &Record, ways: &Ways<'_>) -> Vec<Su
     servers
         .filter_map(|server| {
             let seen = server.pod.as_ref()?;
+            let taken = taken::entry(out, server.id);
             let leaving = seen.stage != server::Stage::Live || record.names(server.id, &seen.uid);
             let pod = observed
                 .pods
@@ -232,11 +235,15 @@ pub fn subjects(observed: &Observed, record: &Record, ways: &Ways<'_>) -> Vec<Su
                 .filter(|pod| pod.metadata.uid == seen.uid);
             let Some(pod) = pod else {
                 // Created a moment ago, from the revision that was wanted then.
-                return Some(unseen(server.id, &seen.uid));
+                return Some(unseen(server.id, &seen.uid, taken.is_some()));
             };
             let stage = stage(pod);
             let hook = hook.as_ref();
-            let busy = observed.pending.is_behind(&pod.metadata) || ways.is_unknown(pod);
+            let version = taken::version(&pod.metadata.resource_version);
+            let busy = observed.pending.is_behind(&pod.metadata)
+                || ways.is_unknown(pod)
+                // Somebody has decided about a later version of it.
+                || taken.is_some_and(|taken| taken.version > version);
             Some(Subject {
                 id: server.id,
                 uid: seen.uid.clone(),
@@ -252,17 +259,20 @@ pub fn subjects(observed: &Observed, record: &Record, ways: &Ways<'_>) -> Vec<Su
                 complete: stage != Stage::Updating || completion_of(pod, observed) == Completion::Done,
                 grace_left: grace_left(observed, pod),
                 priority: priority(observed, server.id, pod),
-                recorded: observed.record.as_ref().is_some_and(|before| {
-                    before.deleting.iter().any(|deletion| {
-                        deletion.pod_uid == seen.uid && deletion.reason == claim_reason::UPDATE
-                    })
-                }),
+                recorded: taken.is_some_and(|taken| taken.pod_uid == seen.uid)
+                    || observed.record.as_ref().is_some_and(|before| {
+                        before.deleting.iter().any(|deletion| {
+                            deletion.pod_uid == seen.uid && deletion.reason == claim_reason::UPDATE
+                        })
+                    }),
+                out: taken.is_some(),
+                version,
             })
         })
         .collect()
 }
 
-fn unseen(id: Id, uid: &str) -> Subject {
+fn unseen(id: Id, uid: &str, out: bool) -> Subject {
     Subject {
         id,
         uid: uid.to_owned(),
@@ -279,6 +289,8 @@ fn unseen(id: Id, uid: &str) -> Subject {
         grace_left: 0,
         priority: 0,
         recorded: false,
+        out,
+        version: 0,
     }
 }
 
