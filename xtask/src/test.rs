@@ -129,10 +129,13 @@ async fn run_step(step: Step, root: &Path, count: &mut Count) -> Result<()> {
 }
 
 async fn api(root: &Path, count: &mut Count) -> Result<()> {
+    // One test runs an example as a process; cargo builds none for it when tests are selected.
+    let selected = ["--workspace", "--exclude", "e2e"];
+    cargo(root, &[&["build"], &selected[..], &["--examples"]].concat()).await?;
     let name = "test-api";
     let running = cluster::up(&cluster::Spec::new(name, Nodes::NONE)).await?;
     // The workspace is selected, and the end-to-end tests left out, so that dependencies keep their features and aren't built anew.
-    let arguments = ["--workspace", "--exclude", "e2e", "--test", "*"];
+    let arguments = [&selected[..], &["--test", "*"]].concat();
     let result = count
         .tests(root, &arguments, &[(KUBECONFIG, &running.kubeconfig)])
         .await;

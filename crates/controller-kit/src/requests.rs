@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use metrics::{counter, histogram};
+use metrics::{counter, gauge, histogram};
 
 use crate::resource::ResourceKind;
 
@@ -32,3 +32,23 @@ pub(crate) fn record_duration(verb: &'static str, resource: &ResourceKind, took:
     )
     .record(took.as_secs_f64());
 }
+
+/// A request that waits for its answer; ended when dropped, however the wait ends.
+pub(crate) struct InFlight(());
+
+impl InFlight {
+    /// A request is sent now.
+    pub(crate) fn begin() -> Self {
+        gauge!(IN_FLIGHT).increment(1.0);
+        Self(())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        gauge!(IN_FLIGHT).decrement(1.0);
+    }
+}
+
+/// Name of the gauge.
+pub(crate) const IN_FLIGHT: &str = "gamekeeper_api_requests_in_flight";

@@ -76,6 +76,10 @@ fn describe() {
         "gamekeeper_api_request_duration_seconds",
         "Time from sending a request to having read its answer"
     );
+    describe_gauge!(
+        crate::requests::IN_FLIGHT,
+        "Requests that wait for their answer, watches and lists not counted"
+    );
     describe_gauge!("gamekeeper_queue_depth", "Keys waiting for a worker");
     describe_gauge!("gamekeeper_queue_active", "Keys being worked on");
     describe_histogram!(

@@ -67,6 +67,10 @@ impl Apply {
     }
 
     async fn create(&self, key: &ObjectKey, creation: Creation, snapshot: &Snapshot) -> Result<Next, Error> {
+        if self.memory.outlived(key) && !self.pod_lives(key, snapshot).await? {
+            // Its own event is on the way and brings the key back.
+            return Ok(Next::Done);
+        }
         let target = game_server(key);
         if let Some(uid) = &creation.replaces {
             let deleted = self.writer.delete(&target, Precondition::uid(uid)).await;
@@ -90,10 +94,26 @@ impl Apply {
         Ok(Next::Done)
     }
 
+    /// Whether the Pod in the cache is alive. Asked only where a second GameServer would be made for it: the first one
+    /// may have been collected with the Pod, and its event came first. A record of a server that is gone would be shown
+    /// to users, and to allocators, until the garbage collector finds it.
+    async fn pod_lives(&self, key: &ObjectKey, snapshot: &Snapshot) -> Result<bool, Error> {
+        let target = Target::new(resource::POD, &key.namespace, &key.name);
+        let live: Option<LiveObject> = self
+            .writer
+            .read(&target)
+            .await
+            .map_err(Error::write("read the Pod"))?;
+        let cached = snapshot.pod.as_ref().map(|pod| pod.metadata.uid.as_str());
+        Ok(live.is_some_and(|live| {
+            Some(live.metadata.uid.as_str()) == cached && !live.metadata.is_terminating()
+        }))
+    }
+
     /// The name is taken by a GameServer that the cache does not show: it is this Pod's own (made a moment ago, by
     /// this process or another), or an earlier server's that somebody's finalizer still holds.
     async fn name_taken(&self, key: &ObjectKey, pod: Option<&PodView>) -> Result<Next, Error> {
-        let live: Option<LiveGameServer> = self
+        let live: Option<LiveObject> = self
             .writer
             .read(&game_server(key))
             .await
@@ -225,8 +245,8 @@ fn unless_gone(written: Result<MetaOnly, WriteError>) -> Result<Option<MetaOnly>
     }
 }
 
-/// As much of a live GameServer as says whose it is.
+/// As much of a live object as says which it is, and whose.
 #[derive(Deserialize)]
-struct LiveGameServer {
+struct LiveObject {
     metadata: Meta,
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use api_types::{keys, ops_state};
+use api_types::{OwnerRef, keys, ops_state};
 use serde_json::{Map, Value, json};
 
 use crate::views::{GameServerView, PodView, RESERVED, SetView};
@@ -13,14 +13,9 @@ use crate::views::{GameServerView, PodView, RESERVED, SetView};
 /// (`reclaimPolicy: Delete`).
 pub(crate) fn game_server(pod: &PodView, set: &SetView) -> Value {
     let owner = if set.keeps_game_servers {
-        owner_reference(
-            keys::API_VERSION,
-            keys::KIND_GAME_SERVER_SET,
-            &set.metadata.name,
-            &set.metadata.uid,
-        )
+        OwnerRef::to_set(&set.metadata.name, &set.metadata.uid)
     } else {
-        owner_reference("v1", "Pod", &pod.metadata.name, &pod.metadata.uid)
+        OwnerRef::to_pod(&pod.metadata.name, &pod.metadata.uid)
     };
     let mut labels = strings(&set.template_labels);
     labels.insert(keys::label::OWNER_GSS.into(), json!(set.metadata.name));
@@ -138,17 +133,6 @@ fn strings(map: &std::collections::BTreeMap<String, String>) -> Map<String, Valu
     map.iter()
         .map(|(key, value)| (key.clone(), json!(value)))
         .collect()
-}
-
-fn owner_reference(api_version: &str, kind: &str, name: &str, uid: &str) -> Value {
-    json!({
-        "apiVersion": api_version,
-        "kind": kind,
-        "name": name,
-        "uid": uid,
-        "controller": true,
-        "blockOwnerDeletion": true,
-    })
 }
 
 #[cfg(test)]

@@ -72,6 +72,7 @@ impl Controller {
                 .as_ref()
                 .map_or(Duration::ZERO, |pod| at.saturating_duration_since(pod.seen_at)),
             waiting: self.memory.waiting(&key, at),
+            unsettled: self.memory.unsettled(),
         };
         let plan = plan(&snapshot.observed(), &moment, &self.limits);
         tracing::debug!(object.namespace = %key.namespace, object.name = %key.name, ?plan, "planned");
@@ -85,7 +86,7 @@ pub(crate) fn start(runtime: &Runtime, queue: &Queue<ObjectKey>, concurrency: us
     let memory = Arc::new(Memory::default());
     let users = Arc::new(ClaimUsers::default());
     let pods = watch_pods(runtime, queue, &memory, &users);
-    let game_servers = watch_game_servers(runtime, queue, &memory);
+    let game_servers = watch_game_servers(runtime, queue, &memory, pods.clone());
     let sets = watch_sets(runtime, queue, pods.clone());
     let claims = watch_claims(runtime, queue, &users);
     let volumes = watch_volumes.then(|| self::watch_volumes(runtime, queue, &users));
@@ -155,6 +156,9 @@ fn watch_pods(
                 old.map_or(&[], |pod| &pod.claims),
                 new.map_or(&[], |pod| &pod.claims),
             );
+            if old.map(|pod| &pod.metadata.uid) != new.map(|pod| &pod.metadata.uid) {
+                memory.pod_replaced(&key);
+            }
             let is_ready =
                 |pod: Option<&PodView>| pod.is_some_and(|pod| pod.state() == GameServerState::Ready);
             match (is_ready(old), is_ready(new)) {
@@ -172,6 +176,7 @@ fn watch_game_servers(
     runtime: &Runtime,
     queue: &Queue<ObjectKey>,
     memory: &Arc<Memory>,
+    pods: Store<PodView>,
 ) -> Store<GameServerView> {
     let (queue, memory) = (queue.clone(), Arc::clone(memory));
     Watch::<GameServerView>::new()
@@ -184,7 +189,7 @@ fn watch_game_servers(
                 return;
             };
             if let (Some(old), None) = (old, new) {
-                memory.gone(&key, &old.metadata.uid);
+                memory.gone(&key, &old.metadata.uid, pods.get(&key).is_some());
             }
             queue.add(key);
         })

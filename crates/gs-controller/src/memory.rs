@@ -24,6 +24,14 @@ struct Entry {
     waiting_since: Option<Instant>,
     /// When the Pod was seen to become ready, until the status says so.
     ready_since: Option<Instant>,
+    /// The GameServer went while the cache still showed its Pod.
+    outlived: bool,
+}
+
+impl Entry {
+    fn says_something(&self) -> bool {
+        self.waiting_since.is_some() || self.ready_since.is_some() || self.outlived
+    }
 }
 
 impl Memory {
@@ -45,10 +53,24 @@ impl Memory {
         self.echoes.behind(key, cached, now)
     }
 
-    /// The GameServer with this UID is gone: its last write will not be seen any more.
-    pub(crate) fn gone(&self, key: &ObjectKey, uid: &str) {
+    /// The GameServer with this UID is gone: its last write will not be seen any more. `outlived` says that the cache
+    /// still shows its Pod.
+    pub(crate) fn gone(&self, key: &ObjectKey, uid: &str, outlived: bool) {
         self.echoes.gone(key, uid);
-        self.change(key, |entry| entry.waiting_since = None);
+        self.change(key, |entry| {
+            entry.waiting_since = None;
+            entry.outlived = outlived;
+        });
+    }
+
+    /// Whether the Pod in the cache may be gone: its GameServer is, and the two watches are not of one age.
+    pub(crate) fn outlived(&self, key: &ObjectKey) -> bool {
+        self.lock().get(key).is_some_and(|entry| entry.outlived)
+    }
+
+    /// The Pod that the cache showed is gone, or is another one now.
+    pub(crate) fn pod_replaced(&self, key: &ObjectKey) {
+        self.change(key, |entry| entry.outlived = false);
     }
 
     /// How long a difference has been waiting.
@@ -56,6 +78,11 @@ impl Memory {
         let entries = self.lock();
         let since = entries.get(key).and_then(|entry| entry.waiting_since);
         since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+    }
+
+    /// How many servers are between two states: something about them waits to be written, or was just seen.
+    pub(crate) fn unsettled(&self) -> usize {
+        self.lock().len()
     }
 
     /// A difference is left waiting; the first call counts.
@@ -89,7 +116,7 @@ impl Memory {
         let mut entries = self.lock();
         let mut entry = entries.remove(key).unwrap_or_default();
         change(&mut entry);
-        if entry.waiting_since.is_some() || entry.ready_since.is_some() {
+        if entry.says_something() {
             entries.insert(key.clone(), entry);
         }
     }
@@ -110,6 +137,7 @@ mod tests {
         let second = Duration::from_secs(1);
         memory.wait(&key, start);
         memory.wait(&key, start + second);
+        assert_eq!(memory.unsettled(), 1);
         assert_eq!(memory.waiting(&key, start + 3 * second), 3 * second);
         assert_eq!(memory.settled(&key), None);
         assert_eq!(memory.waiting(&key, start + 3 * second), Duration::ZERO);
@@ -125,5 +153,17 @@ mod tests {
         memory.became_ready(&key, now);
         memory.no_longer_ready(&key);
         assert_eq!(memory.settled(&key), None);
+    }
+
+    #[test]
+    fn a_pod_that_outlives_its_game_server_is_doubted_until_it_goes() {
+        let (memory, key) = (Memory::default(), ObjectKey::new("games", "a-0"));
+        memory.gone(&key, "first", true);
+        assert!(memory.outlived(&key));
+        memory.pod_replaced(&key);
+        assert!(!memory.outlived(&key));
+        memory.gone(&key, "second", false);
+        assert!(!memory.outlived(&key));
+        assert!(memory.lock().is_empty());
     }
 }

@@ -33,6 +33,8 @@ pub(crate) struct Moment<'a> {
     pub pod_age: Duration,
     /// How long a difference has been known and not written; zero when there was none.
     pub waiting: Duration,
+    /// How many servers have such a difference, or became ready and are not shown so yet.
+    pub unsettled: usize,
 }
 
 /// How long things may wait.
@@ -204,7 +206,7 @@ fn update(
         StatusStep::Keep
     } else {
         match desired
-            .may_wait(&game_server.status, &limits.status)
+            .may_wait(&game_server.status, &limits.status, moment.unsettled)
             .saturating_sub(moment.waiting)
         {
             Duration::ZERO => StatusStep::Write(Box::new(desired)),

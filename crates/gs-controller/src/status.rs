@@ -23,6 +23,12 @@ const DESIRED_STATE: &str = "Ready";
 pub(crate) struct Patience {
     /// For the first status of a starting server. A Pod that becomes Ready within it costs one status write, not two.
     pub birth: Duration,
+    /// What is added to it for each server that is between two states now. A status costs the API server about this
+    /// much of its time: when a thousand servers start at once, writing that each of them has begun to would be what
+    /// keeps them from being ready.
+    pub birth_in_a_crowd: Duration,
+    /// The most it comes to.
+    pub birth_at_most: Duration,
     /// For details of a server whose state stays Creating or Deleting: each kubelet writes three to five of them on
     /// the way up and again on the way down.
     pub details: Duration,
@@ -32,8 +38,20 @@ impl Default for Patience {
     fn default() -> Self {
         Self {
             birth: Duration::from_secs(3),
+            birth_in_a_crowd: Duration::from_millis(10),
+            birth_at_most: Duration::from_secs(10),
             details: Duration::from_secs(3),
         }
+    }
+}
+
+impl Patience {
+    /// How long a first status may wait while so many servers are `unsettled`.
+    fn birth_among(&self, unsettled: usize) -> Duration {
+        let crowd = u32::try_from(unsettled).unwrap_or(u32::MAX);
+        self.birth
+            .saturating_add(self.birth_in_a_crowd.saturating_mul(crowd))
+            .min(self.birth_at_most)
     }
 }
 
@@ -97,18 +115,30 @@ impl Desired {
     /// How long writing this may wait.
     ///
     /// Anything an allocator or a person would act on is written at once: any state but Creating, priorities, a change
-    /// of state. What may wait is a starting server's first status and the details of a server that starts or ends.
-    pub(crate) fn may_wait(&self, stored: &StoredStatus, patience: &Patience) -> Duration {
+    /// of state. What may wait is a starting server's first status and the details of a server that starts or ends; the
+    /// longer, the more servers are `unsettled`, unless there is bad news.
+    pub(crate) fn may_wait(&self, stored: &StoredStatus, patience: &Patience, unsettled: usize) -> Duration {
         use GameServerState::{Creating, Deleting, NotReady};
+        let birth = if self.is_bad_news() {
+            patience.birth
+        } else {
+            patience.birth_among(unsettled)
+        };
         let priorities_shown = stored.current_state.is_none()
             || (stored.update_priority == self.update_priority
                 && stored.deletion_priority == self.deletion_priority);
         match (stored.current_state, self.state) {
             _ if !priorities_shown => Duration::ZERO,
             (Some(Creating), Creating) | (Some(Deleting), Deleting) => patience.details,
-            (_, Creating) | (None | Some(Creating), NotReady) => patience.birth,
+            (_, Creating) | (None | Some(Creating), NotReady) => birth,
             _ => Duration::ZERO,
         }
+    }
+
+    /// Whether a condition says more than every starting server's does.
+    fn is_bad_news(&self) -> bool {
+        let mut bad = self.conditions.iter().filter(|condition| !condition.is_true());
+        bad.any(|condition| !conditions::is_merely_starting(&condition.reason))
     }
 
     /// Whether it says that the server is ready.

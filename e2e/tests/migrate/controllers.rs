@@ -53,9 +53,21 @@ impl Controller {
         Ok(controller)
     }
 
-    /// Writes sent so far by verb, resource and subresource, events and leases not counted.
+    /// Writes sent so far by verb, resource and subresource, events and leases not counted. Waits until no request is
+    /// under way: what a request did can be seen before its answer has come and it counts.
     pub(crate) async fn writes(&self) -> Result<BTreeMap<String, u64>> {
-        let answer = self.fetch("/metrics").await.context("no metrics")?;
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let answer = loop {
+            let answer = self.fetch("/metrics").await.context("no metrics")?;
+            if answer
+                .lines()
+                .any(|line| line == "gamekeeper_api_requests_in_flight 0")
+            {
+                break answer;
+            }
+            ensure!(Instant::now() < deadline, "requests are under way for 30 s");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
         let mut all = BTreeMap::new();
         for line in answer
             .lines()
@@ -72,19 +84,6 @@ impl Controller {
             }
         }
         Ok(all)
-    }
-
-    /// Writes, once there is one. A request counts when its answer has come, which a watch may overtake.
-    pub(crate) async fn first_writes(&self) -> Result<BTreeMap<String, u64>> {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        loop {
-            let writes = self.writes().await?;
-            if !writes.is_empty() {
-                return Ok(writes);
-            }
-            ensure!(Instant::now() < deadline, "no write is counted within 30 s");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
     }
 
     async fn fetch(&self, path: &str) -> Option<String> {

@@ -66,7 +66,7 @@ async fn the_controller_waits_until_it_is_its_turn(world: &World) -> Result<Cont
         found.as_deref() == Some("AwaitingTakeOver")
     };
     world.until("gss-controller says that it waits", waits).await?;
-    let said: Vec<_> = gss.first_writes().await?.into_keys().collect();
+    let said: Vec<_> = gss.writes().await?.into_keys().collect();
     assert_eq!(said, ["patch gameserversets status"], "it only says so");
     Ok(gss)
 }

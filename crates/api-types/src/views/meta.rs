@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
 
 use super::keep::{AllButLastApplied, Keep, Kept};
+use crate::keys;
 
 /// Object metadata that controllers read. Managed fields are never kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,6 +49,30 @@ pub struct OwnerRef {
     pub uid: String,
     /// Whether the owner is the controller; at most one is.
     pub controller: bool,
+}
+
+impl OwnerRef {
+    /// The reference to write into an object that a Pod controls.
+    pub fn to_pod(name: &str, uid: &str) -> Value {
+        controller_reference("v1", "Pod", name, uid)
+    }
+
+    /// The reference to write into an object that a GameServerSet controls.
+    pub fn to_set(name: &str, uid: &str) -> Value {
+        controller_reference(keys::API_VERSION, keys::KIND_GAME_SERVER_SET, name, uid)
+    }
+}
+
+/// `blockOwnerDeletion`: a foreground deletion of the owner waits for the object.
+fn controller_reference(api_version: &str, kind: &str, name: &str, uid: &str) -> Value {
+    json!({
+        "apiVersion": api_version,
+        "kind": kind,
+        "name": name,
+        "uid": uid,
+        "controller": true,
+        "blockOwnerDeletion": true,
+    })
 }
 
 impl Meta {

@@ -1,16 +1,11 @@
 //! The cluster under test: a raw client, the definitions installed, a namespace that goes away again.
 
-use std::{collections::BTreeSet, env, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
-use kube::{
-    Client, Config,
-    client::Body,
-    config::{KubeConfigOptions, Kubeconfig},
-};
+use kube::{Client, client::Body};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-const NO_CLUSTER: &str = "no cluster: run `cargo xtask cluster up` or `make test`";
 const GROUP: &str = "/apis/game.kruise.io/v1alpha1";
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
@@ -51,12 +46,8 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) async fn connect() -> Self {
-        let kubeconfig = Kubeconfig::read_from(kubeconfig_path()).expect(NO_CLUSTER);
-        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-            .await
-            .expect("kubeconfig");
         let cluster = Self {
-            client: Client::try_from(config).expect("client"),
+            client: test_bed::client().await,
         };
         INSTALLED.get_or_init(async || cluster.install_all().await).await;
         cluster
@@ -277,17 +268,4 @@ async fn wait_for(what: &str, condition: impl AsyncFn() -> bool) {
         }
     });
     waited.await.unwrap_or_else(|_| panic!("waited 60 s for {what}"));
-}
-
-fn kubeconfig_path() -> PathBuf {
-    if let Some(path) = env::var_os("GAMEKEEPER_TEST_KUBECONFIG") {
-        return path.into();
-    }
-    let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let cache = cache.or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
-    let path = cache
-        .expect(NO_CLUSTER)
-        .join("gamekeeper/clusters/dev/kubeconfig");
-    assert!(path.exists(), "{NO_CLUSTER}");
-    path
 }

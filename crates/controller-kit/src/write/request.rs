@@ -12,7 +12,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::outcome::{self, Failure};
 use super::{MetaOnly, PatchKind, Target, WriteError};
-use crate::requests;
+use crate::requests::{self, InFlight};
 
 const JSON: &str = "application/json";
 const META_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
@@ -147,6 +147,8 @@ pub(super) async fn send<R>(
 where
     R: DeserializeOwned + 'static,
 {
+    // It ends after the count: who sees none in flight sees every one counted.
+    let _in_flight = InFlight::begin();
     let (verb, started) = (call.verb, Instant::now());
     let result = match tokio::time::timeout(deadline, exchange(client, call)).await {
         Ok(result) => result,

@@ -1,7 +1,6 @@
 //! The cluster under test, namespaces to work in, and waiting for conditions.
 
 use std::future::Future;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use controller_kit::args::{AdminArgs, CommonArgs, LogArgs, LogFormat, WatchArgs};
@@ -67,23 +66,7 @@ where
 }
 
 async fn config() -> Config {
-    let path = match std::env::var_os("GAMEKEEPER_TEST_KUBECONFIG") {
-        Some(path) => PathBuf::from(path),
-        None => default_kubeconfig(),
-    };
-    assert!(
-        path.exists(),
-        "no cluster: run `cargo xtask cluster up` or `make test`"
-    );
-    client::load_config(Some(&path)).await.unwrap()
-}
-
-fn default_kubeconfig() -> PathBuf {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
-        || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache"),
-        PathBuf::from,
-    );
-    cache.join("gamekeeper/clusters/dev/kubeconfig")
+    client::load_config(Some(&test_bed::kubeconfig())).await.unwrap()
 }
 
 impl Scene {

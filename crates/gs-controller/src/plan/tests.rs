@@ -17,6 +17,7 @@ struct Case {
     claims: Vec<Claim>,
     pod_age: Duration,
     waiting: Duration,
+    unsettled: usize,
 }
 
 fn case(pod: impl Into<Option<Pod>>, game_server: impl Into<Option<GameServer>>) -> Case {
@@ -27,6 +28,7 @@ fn case(pod: impl Into<Option<Pod>>, game_server: impl Into<Option<GameServer>>)
         claims: Vec::new(),
         pod_age: Duration::ZERO,
         waiting: Duration::ZERO,
+        unsettled: 0,
     }
 }
 
@@ -38,6 +40,11 @@ impl Case {
 
     fn waiting(mut self, waiting: Duration) -> Self {
         self.waiting = waiting;
+        self
+    }
+
+    fn among(mut self, unsettled: usize) -> Self {
+        self.unsettled = unsettled;
         self
     }
 
@@ -55,6 +62,7 @@ impl Case {
             now: NOW,
             pod_age: self.pod_age,
             waiting: self.waiting,
+            unsettled: self.unsettled,
         };
         plan(&observed, &moment, &Limits::default())
     }
@@ -240,6 +248,26 @@ fn the_first_status_waits_a_moment_for_ready() {
     );
     assert!(!born.waiting(Duration::from_secs(3)).written().is_ready());
     assert!(case(pod().ready(), game_server()).written().is_ready());
+}
+
+#[test]
+fn a_first_status_waits_longer_in_a_crowd_but_not_with_bad_news() {
+    let seconds = |seconds| StatusStep::Later(Duration::from_secs(seconds));
+    let starting = case(pod(), game_server());
+    assert_eq!(starting.clone().among(200).status(), seconds(5));
+    assert_eq!(starting.clone().among(5_000).status(), seconds(10));
+    let refused = json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]});
+    assert_eq!(
+        case(pod().status(refused), game_server()).among(5_000).status(),
+        seconds(3)
+    );
+    // What somebody acts on never waits.
+    assert!(
+        case(pod().ready(), game_server())
+            .among(5_000)
+            .written()
+            .is_ready()
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    process::Controller,
+    process,
     support::{Arena, state, uid},
 };
 
@@ -11,7 +11,7 @@ use crate::{
 async fn a_cascade_game_server_is_born_follows_its_pod_and_ends_with_it() {
     let arena = Arena::new().await;
     let set = arena.set("arena", "Cascade").await;
-    let _controller = Controller::start(&arena).await;
+    let _controller = process::start(&arena).await;
     let pod = arena.pod("arena-0", &set).await;
     let born = arena
         .game_server_when("arena-0", |it| state(it) == "Creating")
@@ -51,14 +51,13 @@ async fn a_cascade_game_server_is_born_follows_its_pod_and_ends_with_it() {
 async fn a_pod_made_anew_under_its_name_gets_a_new_game_server_with_defaults() {
     let arena = Arena::new().await;
     let set = arena.set("arena", "").await;
-    let _controller = Controller::start(&arena).await;
+    let _controller = process::start(&arena).await;
     arena.pod("arena-0", &set).await;
     arena.make_ready("arena-0", "10.0.0.7").await;
     let first = arena.game_server_when("arena-0", |it| state(it) == "Ready").await;
     arena
-        .patch(
+        .merge(
             &arena.path("gameservers", "arena-0"),
-            None,
             &json!({"spec": {"opsState": "Kill"}}),
         )
         .await;
@@ -79,7 +78,7 @@ async fn a_pod_made_anew_under_its_name_gets_a_new_game_server_with_defaults() {
 async fn a_game_server_deleted_by_hand_comes_back() {
     let arena = Arena::new().await;
     let set = arena.set("arena", "Cascade").await;
-    let _controller = Controller::start(&arena).await;
+    let _controller = process::start(&arena).await;
     arena.pod("arena-0", &set).await;
     arena.make_ready("arena-0", "10.0.0.7").await;
     let first = arena.game_server_when("arena-0", |it| state(it) == "Ready").await;
@@ -89,6 +88,42 @@ async fn a_game_server_deleted_by_hand_comes_back() {
     arena
         .game_server_when("arena-0", |it| uid(it) != uid(&first) && state(it) == "Ready")
         .await;
+    arena.end().await;
+}
+
+/// The watches of Pods and GameServers are not of one age: the end of the record may be seen before the end of its Pod.
+#[tokio::test]
+async fn a_pod_that_went_with_its_game_server_is_not_announced_again() {
+    let arena = Arena::new().await;
+    let set = arena.set("arena", "Cascade").await;
+    let controller = process::start(&arena).await;
+    let names: Vec<String> = (0..20).map(|id| format!("arena-{id}")).collect();
+    for name in &names {
+        arena.pod(name, &set).await;
+        arena.make_ready(name, "10.0.0.7").await;
+    }
+    for name in &names {
+        arena.game_server_when(name, |it| state(it) == "Ready").await;
+    }
+    // All of it comes at once, in either order.
+    controller.signal("STOP");
+    for name in &names {
+        arena.delete(&arena.path("gameservers", name), &json!({})).await;
+        arena.delete_pod(name, 0).await;
+    }
+    controller.signal("CONT");
+    // A server made afterwards is seen after all of these.
+    arena.pod("arena-20", &set).await;
+    arena
+        .game_server_when("arena-20", |it| state(it) == "Creating")
+        .await;
+    let created = controller
+        .metric_until("gamekeeper_gs_created_total", &[], |count| count > 20)
+        .await;
+    assert_eq!(created, 21);
+    for name in &names {
+        assert_eq!(arena.game_server(name).await, None);
+    }
     arena.end().await;
 }
 
@@ -105,7 +140,7 @@ async fn a_terminating_or_foreign_pod_gets_no_game_server_and_a_known_one_shows_
         })
         .await;
     arena.pod_with("arena-2", &set, held).await;
-    let _controller = Controller::start(&arena).await;
+    let _controller = process::start(&arena).await;
     arena
         .game_server_when("arena-2", |it| state(it) == "Creating")
         .await;
@@ -123,19 +158,17 @@ async fn a_terminating_or_foreign_pod_gets_no_game_server_and_a_known_one_shows_
 async fn template_metadata_follows_the_set_and_users_keys_stay() {
     let arena = Arena::new().await;
     let set = arena.set("arena", "Cascade").await;
-    let _controller = Controller::start(&arena).await;
+    let _controller = process::start(&arena).await;
     arena.pod("arena-0", &set).await;
     arena
         .game_server_when("arena-0", |it| it["metadata"]["labels"]["app"] == "arena")
         .await;
     let users = json!({"metadata": {"labels": {"team": "blue"}, "annotations": {"note": "mine"}}});
-    arena
-        .patch(&arena.path("gameservers", "arena-0"), None, &users)
-        .await;
+    arena.merge(&arena.path("gameservers", "arena-0"), &users).await;
     let template = json!({"spec": {"gameServerTemplate": {"metadata": {
         "labels": {"app": null, "tier": "gold"}, "annotations": {"gs-sync/map": "mirage"}}}}});
     arena
-        .patch(&arena.path("gameserversets", "arena"), None, &template)
+        .merge(&arena.path("gameserversets", "arena"), &template)
         .await;
     let server = arena
         .game_server_when("arena-0", |it| it["metadata"]["labels"]["tier"] == "gold")

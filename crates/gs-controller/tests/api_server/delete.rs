@@ -3,31 +3,27 @@
 use serde_json::json;
 
 use crate::{
-    process::Controller,
+    process,
     support::{Arena, state, uid},
 };
 
 async fn mark(arena: &Arena, value: &str) {
     let labels = json!({"metadata": {"labels": {"game.kruise.io/gs-deleting": value}}});
-    arena
-        .patch(&arena.path("gameservers", "arena-0"), None, &labels)
-        .await;
+    arena.merge(&arena.path("gameservers", "arena-0"), &labels).await;
 }
 
 #[tokio::test]
 async fn a_kept_game_server_serves_the_next_pod_without_anything_of_the_last() {
     let arena = Arena::new().await;
     let set = arena.set("arena", "Delete").await;
-    let _controller = Controller::start(&arena).await;
+    let _controller = process::start(&arena).await;
     arena.pod("arena-0", &set).await;
     arena.make_ready("arena-0", "10.0.0.7").await;
     let first = arena.game_server_when("arena-0", |it| state(it) == "Ready").await;
     assert_eq!(first["metadata"]["ownerReferences"][0]["kind"], "GameServerSet");
     assert_eq!(first["metadata"]["ownerReferences"][0]["uid"], set);
     let spec = json!({"spec": {"opsState": "Maintaining", "deletionPriority": "7"}});
-    arena
-        .patch(&arena.path("gameservers", "arena-0"), None, &spec)
-        .await;
+    arena.merge(&arena.path("gameservers", "arena-0"), &spec).await;
     arena
         .game_server_when("arena-0", |it| it["status"]["deletionPriority"] == "7")
         .await;
@@ -50,7 +46,7 @@ async fn a_kept_game_server_serves_the_next_pod_without_anything_of_the_last() {
 async fn gs_deleting_is_honoured_before_and_after_the_pod_is_gone() {
     let arena = Arena::new().await;
     let set = arena.set("arena", "Delete").await;
-    let _controller = Controller::start(&arena).await;
+    let _controller = process::start(&arena).await;
     for late in [false, true] {
         arena.pod("arena-0", &set).await;
         arena.make_ready("arena-0", "10.0.0.7").await;
@@ -71,7 +67,7 @@ async fn gs_deleting_is_honoured_before_and_after_the_pod_is_gone() {
 async fn gs_deleting_is_honoured_after_a_restart_and_an_unmarked_game_server_stays() {
     let arena = Arena::new().await;
     let set = arena.set("arena", "Delete").await;
-    let controller = Controller::start(&arena).await;
+    let controller = process::start(&arena).await;
     for name in ["arena-0", "arena-1", "arena-2"] {
         arena.pod(name, &set).await;
         arena.make_ready(name, "10.0.0.7").await;
@@ -84,9 +80,9 @@ async fn gs_deleting_is_honoured_after_a_restart_and_an_unmarked_game_server_sta
     mark(&arena, "true").await;
     let wanted_again = json!({"metadata": {"labels": {"game.kruise.io/gs-deleting": "false"}}});
     arena
-        .patch(&arena.path("gameservers", "arena-1"), None, &wanted_again)
+        .merge(&arena.path("gameservers", "arena-1"), &wanted_again)
         .await;
-    let controller = Controller::start(&arena).await;
+    let controller = process::start(&arena).await;
     arena.gone("arena-0").await;
     assert!(arena.game_server("arena-1").await.is_some());
     assert!(arena.game_server("arena-2").await.is_some());

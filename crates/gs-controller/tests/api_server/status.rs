@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    process::Controller,
+    process,
     support::{Arena, condition, ready, state},
 };
 
@@ -11,7 +11,7 @@ use crate::{
 async fn a_field_that_vanished_from_the_pod_vanishes_from_the_status() {
     let arena = Arena::new().await;
     let set = arena.set("arena", "Cascade").await;
-    let _controller = Controller::start(&arena).await;
+    let _controller = process::start(&arena).await;
     arena.pod("arena-0", &set).await;
     arena.make_ready("arena-0", "10.0.0.7").await;
     arena
@@ -65,12 +65,12 @@ async fn leftovers_of_a_merging_controller_go_and_other_writers_conditions_stay(
         "networkStatus": {"networkType": "Kubernetes-HostPort"},
         "podStatus": {"phase": "Running", "podIP": "10.0.0.7", "message": "of an earlier Pod", "nominatedNodeName": "x"},
         "conditions": [{"type": "PodNormal", "status": "False", "reason": "Old"}]}});
-    arena.patch(&status_path, None, &left).await;
+    arena.merge(&status_path, &left).await;
     let node = json!({"apiVersion": "game.kruise.io/v1alpha1", "kind": "GameServer", "metadata": {"name": "arena-0"},
         "status": {"conditions": [{"type": "NodeNormal", "status": "True"}]}});
-    arena.patch(&status_path, Some("node-watcher"), &node).await;
+    arena.apply(&status_path, "node-watcher", &node).await;
 
-    let _controller = Controller::start(&arena).await;
+    let _controller = process::start(&arena).await;
     let server = arena.game_server_when("arena-0", |it| state(it) == "Ready").await;
     let pod = arena.get(&arena.path("pods", "arena-0")).await.unwrap();
     let shown = &server["status"]["podStatus"];
@@ -94,7 +94,7 @@ async fn leftovers_of_a_merging_controller_go_and_other_writers_conditions_stay(
     // And the other way round: their next write does not touch ours.
     let node = json!({"apiVersion": "game.kruise.io/v1alpha1", "kind": "GameServer", "metadata": {"name": "arena-0"},
         "status": {"conditions": [{"type": "NodeNormal", "status": "False", "reason": "Ready:KubeletStopped"}]}});
-    let after = arena.patch(&status_path, Some("node-watcher"), &node).await;
+    let after = arena.apply(&status_path, "node-watcher", &node).await;
     assert_eq!(condition(&after, "PodNormal"), condition(&server, "PodNormal"));
     arena.end().await;
 }
@@ -103,7 +103,7 @@ async fn leftovers_of_a_merging_controller_go_and_other_writers_conditions_stay(
 async fn times_move_only_with_what_they_are_about() {
     let arena = Arena::new().await;
     let set = arena.set("arena", "Cascade").await;
-    let _controller = Controller::start(&arena).await;
+    let _controller = process::start(&arena).await;
     arena.pod("arena-0", &set).await;
     arena.make_ready("arena-0", "10.0.0.7").await;
     let before = arena.game_server_when("arena-0", |it| state(it) == "Ready").await;

@@ -1,73 +1,26 @@
 //! A namespace on a real API server, and what the tests put into it.
 
-use std::{
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::{ops::Deref, time::Instant};
 
-use http::{Method, Request};
-use kube::{
-    Client, Config,
-    config::{KubeConfigOptions, Kubeconfig},
-};
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
-
-/// Longest wait for something that should take milliseconds.
-pub(crate) const SOON: Duration = Duration::from_secs(20);
-
-const GAME: &str = "/apis/game.kruise.io/v1alpha1";
+use test_bed::{PATIENCE, TestNamespace, pause};
+pub(crate) use test_bed::{condition, uid};
 
 /// A namespace of one test.
-pub(crate) struct Arena {
-    client: Client,
-    pub(crate) kubeconfig: PathBuf,
-    pub(crate) namespace: String,
-}
+pub(crate) struct Arena(TestNamespace);
 
-/// The kubeconfig of the cluster that the tests use.
-fn kubeconfig() -> PathBuf {
-    let named = std::env::var_os("GAMEKEEPER_TEST_KUBECONFIG").map(PathBuf::from);
-    let path = named.unwrap_or_else(|| {
-        let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
-            || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache"),
-            PathBuf::from,
-        );
-        cache.join("gamekeeper/clusters/dev/kubeconfig")
-    });
-    assert!(
-        path.exists(),
-        "no cluster: run `cargo xtask cluster up` or `make test`"
-    );
-    path
+impl Deref for Arena {
+    type Target = TestNamespace;
+
+    fn deref(&self) -> &TestNamespace {
+        &self.0
+    }
 }
 
 impl Arena {
     /// A new namespace, on a cluster that has the CRDs.
     pub(crate) async fn new() -> Self {
-        static CRDS: OnceCell<()> = OnceCell::const_new();
-        let path = kubeconfig();
-        let file = Kubeconfig::read_from(&path).unwrap();
-        let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
-            .await
-            .unwrap();
-        let client = Client::try_from(config).unwrap();
-        CRDS.get_or_init(|| install_crds(client.clone())).await;
-        let namespace: Value = send(
-            &client,
-            Method::POST,
-            "/api/v1/namespaces",
-            "application/json",
-            &json!({"metadata": {"generateName": "gs-controller-"}}),
-        )
-        .await
-        .unwrap();
-        let namespace = namespace["metadata"]["name"].as_str().unwrap().to_owned();
-        Self {
-            client,
-            kubeconfig: path,
-            namespace,
-        }
+        Self(TestNamespace::new("gs-controller").await)
     }
 
     /// Deletes the namespace. A test that fails leaves it behind, to be looked at.
@@ -80,53 +33,7 @@ impl Arena {
             self.release(name).await;
             self.delete_pod(name, 0).await;
         }
-        self.delete(&format!("/api/v1/namespaces/{}", self.namespace), &json!({}))
-            .await;
-    }
-
-    /// The path of a namespaced object, or of the collection when `name` is empty.
-    pub(crate) fn path(&self, plural: &str, name: &str) -> String {
-        let root = match plural {
-            "gameservers" | "gameserversets" => GAME,
-            "roles" | "rolebindings" => "/apis/rbac.authorization.k8s.io/v1",
-            _ => "/api/v1",
-        };
-        format!("{root}/namespaces/{}/{plural}/{name}", self.namespace)
-            .trim_end_matches('/')
-            .to_owned()
-    }
-
-    pub(crate) async fn get(&self, path: &str) -> Option<Value> {
-        match send(&self.client, Method::GET, path, "application/json", &Value::Null).await {
-            Ok(object) => Some(object),
-            Err(error) if is(&error, 404) => None,
-            Err(error) => panic!("{error}"),
-        }
-    }
-
-    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value, kube::Error> {
-        send(&self.client, Method::POST, path, "application/json", body).await
-    }
-
-    /// A merge patch, or a server-side apply when `manager` is given.
-    pub(crate) async fn patch(&self, path: &str, manager: Option<&str>, body: &Value) -> Value {
-        let (path, kind) = match manager {
-            Some(manager) => (
-                format!("{path}?fieldManager={manager}"),
-                "application/apply-patch+yaml",
-            ),
-            None => (path.to_owned(), "application/merge-patch+json"),
-        };
-        send(&self.client, Method::PATCH, &path, kind, body)
-            .await
-            .unwrap()
-    }
-
-    pub(crate) async fn delete(&self, path: &str, options: &Value) {
-        match send(&self.client, Method::DELETE, path, "application/json", options).await {
-            Err(error) if !is(&error, 404) => panic!("{error}"),
-            _ => {}
-        }
+        self.delete_namespace().await;
     }
 
     /// Makes a set that no controller manages (`replicas: 0`) and gives its UID.
@@ -163,21 +70,12 @@ impl Arena {
             },
         });
         edit(&mut body);
-        let start = Instant::now();
-        loop {
-            match self.post(&self.path("pods", ""), &body).await {
-                Ok(pod) => return uid(&pod),
-                // A new namespace gets its service account a moment later.
-                Err(error) if is(&error, 403) && start.elapsed() < SOON => pause().await,
-                Err(error) => panic!("{error}"),
-            }
-        }
+        uid(&self.post_pod(&body).await)
     }
 
     pub(crate) async fn pod_status(&self, name: &str, status: &Value) {
-        self.patch(
+        self.merge(
             &format!("{}/status", self.path("pods", name)),
-            None,
             &json!({ "status": status }),
         )
         .await;
@@ -197,9 +95,8 @@ impl Arena {
 
     /// Takes the finalizers off a Pod.
     pub(crate) async fn release(&self, name: &str) {
-        self.patch(
+        self.merge(
             &self.path("pods", name),
-            None,
             &json!({"metadata": {"finalizers": null}}),
         )
         .await;
@@ -214,27 +111,11 @@ impl Arena {
         self.when(&self.path("gameservers", name), holds).await
     }
 
-    /// Waits until the object is there and `holds`, and gives it.
-    pub(crate) async fn when(&self, path: &str, holds: impl Fn(&Value) -> bool) -> Value {
-        let start = Instant::now();
-        loop {
-            let object = self.get(path).await;
-            if let Some(object) = object.as_ref().filter(|object| holds(object)) {
-                return object.clone();
-            }
-            assert!(
-                start.elapsed() < SOON,
-                "{path} did not become what was expected: {object:#?}"
-            );
-            pause().await;
-        }
-    }
-
     /// Waits until the GameServer is gone.
     pub(crate) async fn gone(&self, name: &str) {
         let start = Instant::now();
         while let Some(object) = self.game_server(name).await {
-            assert!(start.elapsed() < SOON, "{name} is still there: {object:#?}");
+            assert!(start.elapsed() < PATIENCE, "{name} is still there: {object:#?}");
             pause().await;
         }
     }
@@ -256,84 +137,6 @@ pub(crate) fn ready(ip: &str) -> Value {
         {"type": "Ready", "status": "True"}, {"type": "ContainersReady", "status": "True"}]})
 }
 
-/// One condition of a GameServer; `Null` when it has none of this type.
-pub(crate) fn condition(game_server: &Value, type_: &str) -> Value {
-    let conditions = game_server["status"]["conditions"].as_array();
-    conditions
-        .into_iter()
-        .flatten()
-        .find(|it| it["type"] == type_)
-        .cloned()
-        .unwrap_or_default()
-}
-
 pub(crate) fn state(game_server: &Value) -> &str {
     game_server["status"]["currentState"].as_str().unwrap_or_default()
-}
-
-pub(crate) fn uid(object: &Value) -> String {
-    object["metadata"]["uid"].as_str().unwrap().to_owned()
-}
-
-pub(crate) async fn pause() {
-    tokio::time::sleep(Duration::from_millis(50)).await;
-}
-
-async fn install_crds(client: Client) {
-    for definition in api_types::crd::all().unwrap() {
-        let crd = serde_json::to_value(definition).unwrap();
-        let name = crd["metadata"]["name"].as_str().unwrap();
-        let path = format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}");
-        let apply = format!("{path}?fieldManager=tests&force=true");
-        send(
-            &client,
-            Method::PATCH,
-            &apply,
-            "application/apply-patch+yaml",
-            &crd,
-        )
-        .await
-        .unwrap();
-        let start = Instant::now();
-        loop {
-            let crd = send(&client, Method::GET, &path, "application/json", &Value::Null)
-                .await
-                .unwrap();
-            let conditions = crd["status"]["conditions"].as_array();
-            if conditions
-                .into_iter()
-                .flatten()
-                .any(|it| it["type"] == "Established" && it["status"] == "True")
-            {
-                break;
-            }
-            assert!(start.elapsed() < SOON, "{name} is not established");
-            pause().await;
-        }
-    }
-}
-
-fn is(error: &kube::Error, code: u16) -> bool {
-    matches!(error, kube::Error::Api(status) if status.code == code)
-}
-
-async fn send(
-    client: &Client,
-    method: Method,
-    path: &str,
-    content_type: &str,
-    body: &Value,
-) -> Result<Value, kube::Error> {
-    let body = if body.is_null() {
-        Vec::new()
-    } else {
-        serde_json::to_vec(body).unwrap()
-    };
-    let request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header("Content-Type", content_type)
-        .body(body)
-        .unwrap();
-    client.request(request).await
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    process::Controller,
+    process,
     support::{Arena, condition, state},
 };
 
@@ -22,7 +22,7 @@ fn claim(volume: &str) -> Value {
 async fn missing_claim_unbound_claim_and_bound_claim_show_in_turn_while_the_state_goes_on() {
     let arena = Arena::new().await;
     let set = arena.set("arena", "Cascade").await;
-    let _controller = Controller::start(&arena).await;
+    let _controller = process::start(&arena).await;
     arena.pod_with("arena-0", &set, with_claim).await;
     arena.make_ready("arena-0", "10.0.0.7").await;
     let says = |it: &Value, reason: &str| condition(it, "PersistentVolumeNormal")["reason"] == reason;
@@ -71,7 +71,7 @@ async fn without_the_right_to_see_volumes_the_claims_decide() {
     let set = arena.set("arena", "Cascade").await;
     // As with --namespace and no more said: volumes are cluster-scoped and not watched.
     let flags = ["--leader-elect=false"];
-    let _controller = Controller::start_with(&arena.kubeconfig, &arena.namespace, &flags).await;
+    let _controller = process::start_with(&arena, &arena.kubeconfig, &flags).await;
     arena.pod_with("arena-0", &set, with_claim).await;
     arena.make_ready("arena-0", "10.0.0.7").await;
     arena

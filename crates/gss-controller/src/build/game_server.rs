@@ -1,6 +1,6 @@
 //! The GameServer of a server that has to go before anybody announced it.
 
-use api_types::{keys, ops_state};
+use api_types::{OwnerRef, keys, ops_state};
 use serde_json::{Value, json};
 
 /// A GameServer for the Pod with this name and UID, which is about to be claimed for deletion.
@@ -15,14 +15,7 @@ pub fn of_departing_pod(namespace: &str, set: &str, pod: &str, pod_uid: &str) ->
             "name": pod,
             "namespace": namespace,
             "labels": { keys::label::OWNER_GSS: set },
-            "ownerReferences": [{
-                "apiVersion": "v1",
-                "kind": "Pod",
-                "name": pod,
-                "uid": pod_uid,
-                "controller": true,
-                "blockOwnerDeletion": true,
-            }],
+            "ownerReferences": [OwnerRef::to_pod(pod, pod_uid)],
         },
         "spec": {
             "opsState": ops_state::NONE,

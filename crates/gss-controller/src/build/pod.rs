@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use api_types::{
-    GameServerContainer, GameServerSetView, GameServerState, GameServerView, PodUpdatePolicy, keys,
+    GameServerContainer, GameServerSetView, GameServerState, GameServerView, OwnerRef, PodUpdatePolicy, keys,
     keys::{annotation, label},
     names, ops_state,
 };
@@ -31,14 +31,7 @@ pub fn pod(
         "namespace": set.metadata.namespace,
         "labels": labels(set, revision, id, &name, survived),
         "annotations": annotations(revision, survived, now),
-        "ownerReferences": [{
-            "apiVersion": keys::API_VERSION,
-            "kind": keys::KIND_GAME_SERVER_SET,
-            "name": set.metadata.name,
-            "uid": set.metadata.uid,
-            "controller": true,
-            "blockOwnerDeletion": true,
-        }],
+        "ownerReferences": [OwnerRef::to_set(&set.metadata.name, &set.metadata.uid)],
     });
     if let Some(finalizers) = template.metadata.other.get("finalizers") {
         metadata["finalizers"] = finalizers.clone();

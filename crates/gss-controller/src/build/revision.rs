@@ -1,6 +1,6 @@
 //! ControllerRevisions: their names and bodies.
 
-use api_types::{GameServerSetView, keys, keys::label};
+use api_types::{GameServerSetView, OwnerRef, keys::label};
 use serde_json::{Value, json};
 
 use super::template::Template;
@@ -37,14 +37,7 @@ pub fn revision(set: &GameServerSetView, name: &str, number: i64, template: &Tem
             "name": name,
             "namespace": set.metadata.namespace,
             "labels": { label::OWNER_GSS: set.metadata.name },
-            "ownerReferences": [{
-                "apiVersion": keys::API_VERSION,
-                "kind": keys::KIND_GAME_SERVER_SET,
-                "name": set.metadata.name,
-                "uid": set.metadata.uid,
-                "controller": true,
-                "blockOwnerDeletion": true,
-            }],
+            "ownerReferences": [OwnerRef::to_set(&set.metadata.name, &set.metadata.uid)],
         },
         "data": template.to_data(),
         "revision": number,

@@ -7,14 +7,14 @@ use kube::api::{DeleteParams, PostParams};
 use serde_json::json;
 
 use crate::{
-    process::Controller,
+    process,
     world::{World, condition_of, eventually, uid},
 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_set_gets_its_pods_and_then_rest() {
     let world = World::new().await;
-    let controller = Controller::start(&world).await;
+    let controller = process::start(&world).await;
     let set = world.set(5, json!({})).await;
     let pods = world.live_when(0..5).await;
     let pod = serde_json::to_value(&pods[&3]).unwrap();
@@ -79,7 +79,7 @@ async fn a_set_gets_its_pods_and_then_rest() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_pods_do_not_wait_for_each_other() {
     let world = World::new().await;
-    let controller = Controller::start(&world).await;
+    let controller = process::start(&world).await;
     // The namespace's service account is there once one Pod was accepted.
     world.set(1, json!({})).await;
     world.live_when([0]).await;
@@ -113,7 +113,7 @@ async fn two_hundred_pods_do_not_wait_for_each_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ended_pod_is_replaced_under_the_same_name() {
     let world = World::new().await;
-    let _controller = Controller::start(&world).await;
+    let _controller = process::start(&world).await;
     world.set(2, json!({})).await;
     let before = world.live_when(0..2).await;
     world.game_server(&before[&1], None, json!({})).await;
@@ -169,7 +169,7 @@ async fn a_foreign_pod_blocks_its_own_id_only() {
         let read = async || world.pods.create(&PostParams::default(), &pod).await.is_ok();
         eventually("accepted Pod", read, |accepted| *accepted).await;
     }
-    let _controller = Controller::start(&world).await;
+    let _controller = process::start(&world).await;
     world.set(4, json!({})).await;
     world.live_when(0..4).await;
     let degraded = world.condition("Degraded", "True").await;
@@ -205,7 +205,7 @@ async fn a_foreign_pod_blocks_its_own_id_only() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_template_is_reported_and_corrected() {
     let world = World::new().await;
-    let controller = Controller::start(&world).await;
+    let controller = process::start(&world).await;
     let template = |image: &str| {
         json!({ "gameServerTemplate": { "spec": { "containers": [{ "name": "game", "image": image }], "priorityClassName":
             if image == "bad" { json!("there-is-none") } else { json!(null) } } } })
@@ -226,7 +226,7 @@ async fn a_refused_template_is_reported_and_corrected() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_pods_in_place_gate_is_opened() {
     let world = World::new().await;
-    let _controller = Controller::start(&world).await;
+    let _controller = process::start(&world).await;
     world
         .set(
             1,
@@ -249,7 +249,7 @@ async fn a_new_pods_in_place_gate_is_opened() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_set_being_deleted_gets_no_new_pods() {
     let world = World::new().await;
-    let controller = Controller::start(&world).await;
+    let controller = process::start(&world).await;
     world.set(3, json!({})).await;
     world.live_when(0..3).await;
     // Foreground: the set stays until its Pods are gone.

@@ -6,14 +6,14 @@ use kube::api::ListParams;
 use serde_json::json;
 
 use crate::{
-    process::Controller,
+    process,
     world::{HOLD, World, eventually, holding, name, uid},
 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_claim_comes_before_the_deletion_and_refuses_late_allocations() {
     let world = World::new().await;
-    let _controller = Controller::start(&world).await;
+    let _controller = process::start(&world).await;
     world.set(2, holding()).await;
     let pods = world.live_when(0..2).await;
     world.game_server(&pods[&1], None, json!({})).await;
@@ -45,7 +45,7 @@ async fn the_claim_comes_before_the_deletion_and_refuses_late_allocations() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_acknowledged_allocation_is_lost_in_a_scale_in() {
     let world = Arc::new(World::new().await);
-    let controller = Controller::start(&world).await;
+    let controller = process::start(&world).await;
     world.set(40, json!({})).await;
     let pods = world.live_when(0..40).await;
     for pod in pods.values() {
@@ -89,7 +89,7 @@ async fn no_acknowledged_allocation_is_lost_in_a_scale_in() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claim_is_finished_after_a_crash() {
     let world = World::new().await;
-    let controller = Controller::start(&world).await;
+    let controller = process::start(&world).await;
     world.set(3, holding()).await;
     let pods = world.live_when(0..3).await;
     world.game_server(&pods[&1], None, json!({})).await;
@@ -102,7 +102,7 @@ async fn a_claim_is_finished_after_a_crash() {
         .patch_status("arena-1", &kube::api::PatchParams::default(), &patch)
         .await
         .unwrap();
-    let _controller = Controller::start(&world).await;
+    let _controller = process::start(&world).await;
     world
         .pod_when(1, |pod| pod.metadata.deletion_timestamp.is_some())
         .await;
@@ -118,7 +118,7 @@ async fn a_claim_is_finished_after_a_crash() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_nobody_announced_is_claimed_too() {
     let world = World::new().await;
-    let _controller = Controller::start(&world).await;
+    let _controller = process::start(&world).await;
     world.set(2, holding()).await;
     world.live_when(0..2).await;
     world.scale(1).await;
@@ -143,7 +143,7 @@ async fn a_server_that_nobody_announced_is_claimed_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_whose_name_an_earlier_one_still_has_waits_for_its_end() {
     let world = World::new().await;
-    let controller = Controller::start(&world).await;
+    let controller = process::start(&world).await;
     world.set(3, holding()).await;
     let pods = world.live_when(0..3).await;
     // Of a Pod that is gone, and held by somebody's finalizer.

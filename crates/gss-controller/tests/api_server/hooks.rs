@@ -6,7 +6,7 @@ use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::{
-    process::Controller,
+    process,
     world::{World, condition_of, eventually, name, uid},
 };
 
@@ -57,7 +57,7 @@ fn pre_delete(set: &GameServerSet) -> Option<i32> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_scale_in_waits_for_the_label_and_everything_else_goes_on() {
     let world = World::new().await;
-    let controller = Controller::start(&world).await;
+    let controller = process::start(&world).await;
     world.set(3, blocking()).await;
     let pods = world.live_when(0..3).await;
     run(&world, 0..3).await;
@@ -107,7 +107,7 @@ async fn a_scale_in_waits_for_the_label_and_everything_else_goes_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_game_server_that_blocks_is_believed_before_its_pod_shows_it() {
     let world = World::new().await;
-    let _controller = Controller::start(&world).await;
+    let _controller = process::start(&world).await;
     let set = json!({ "lifecycle": { "preDelete": { "labelsHandler": { BLOCK: "true" } } } });
     world.set(1, set).await;
     let pods = world.live_when([0]).await;
@@ -132,7 +132,7 @@ async fn a_game_server_that_blocks_is_believed_before_its_pod_shows_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn finalizers_hold_both_the_step_and_the_object() {
     let world = World::new().await;
-    let _controller = Controller::start(&world).await;
+    let _controller = process::start(&world).await;
     let set = json!({
         "lifecycle": { "preDelete": { "finalizersHandler": [SAVE] } },
         "gameServerTemplate": { "metadata": { "finalizers": [SAVE] } },
@@ -164,7 +164,7 @@ async fn finalizers_hold_both_the_step_and_the_object() {
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_and_a_failed_pods_replacement_wait_too() {
     let world = World::new().await;
-    let _controller = Controller::start(&world).await;
+    let _controller = process::start(&world).await;
     world.set(3, blocking()).await;
     let pods = world.live_when(0..3).await;
     world.game_server(&pods[&2], None, json!({})).await;
@@ -186,7 +186,7 @@ async fn kill_and_a_failed_pods_replacement_wait_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_held_deletion_that_nothing_remembers_is_finished() {
     let world = World::new().await;
-    let controller = Controller::start(&world).await;
+    let controller = process::start(&world).await;
     world.set(2, blocking()).await;
     let pods = world.live_when(0..2).await;
     world.scale(1).await;
@@ -203,7 +203,7 @@ async fn a_held_deletion_that_nothing_remembers_is_finished() {
         .delete("arena-1", &DeleteParams::default())
         .await
         .unwrap();
-    let _controller = Controller::start(&world).await;
+    let _controller = process::start(&world).await;
     world
         .set_when("plan", |set| {
             set.status.as_ref().is_some_and(|status| status.plan.is_some())
@@ -217,7 +217,7 @@ async fn a_held_deletion_that_nothing_remembers_is_finished() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_pod_is_in_service_when_its_hook_is_satisfied() {
     let world = World::new().await;
-    let controller = Controller::start(&world).await;
+    let controller = process::start(&world).await;
     let set = json!({ "lifecycle": { "preNormal": { "labelsHandler": { "warm": "yes" } } } });
     world.set(1, set).await;
     let born = world.pod_when(0, |_| true).await;
@@ -248,7 +248,7 @@ async fn a_new_pod_is_in_service_when_its_hook_is_satisfied() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hook_that_lasts_is_said_once_and_not_written_again() {
     let world = World::new().await;
-    let _controller = Controller::start(&world).await;
+    let _controller = process::start(&world).await;
     world.set(2, blocking()).await;
     world.live_when(0..2).await;
     world.scale(1).await;
@@ -282,7 +282,7 @@ async fn a_hook_that_lasts_is_said_once_and_not_written_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_held_pod_is_taken_out_of_service_where_the_hook_says_so() {
     let world = World::new().await;
-    let _controller = Controller::start(&world).await;
+    let _controller = process::start(&world).await;
     let mut set = blocking();
     set["lifecycle"]["preDelete"]["markPodNotReady"] = json!(true);
     world.set(1, set).await;

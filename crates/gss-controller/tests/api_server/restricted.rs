@@ -1,83 +1,25 @@
 //! The rights of `e2e/rbac/gss-controller.yaml` are enough, as a Role in one namespace.
 
-use std::path::{Path, PathBuf};
-
-use k8s_openapi::api::{
-    authentication::v1::TokenRequest,
-    core::v1::ServiceAccount,
-    rbac::v1::{Role, RoleBinding},
-};
-use kube::{
-    Api,
-    api::{DeleteParams, PostParams},
-};
-use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::{Value, json};
+use kube::api::DeleteParams;
+use serde_json::json;
+use test_bed::{Scope, allow, rules, service_account};
 
 use crate::{
-    process::Controller,
+    process,
     world::{World, eventually, uid},
 };
 
-fn rules(kind: &str) -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../e2e/rbac/gss-controller.yaml");
-    let text = std::fs::read_to_string(path).unwrap();
-    let mut documents =
-        serde_yaml::Deserializer::from_str(&text).map(|document| Value::deserialize(document).unwrap());
-    documents.find(|document| document["kind"] == kind).unwrap()["rules"].clone()
-}
-
-fn object<T: DeserializeOwned>(value: Value) -> T {
-    serde_json::from_value(value).unwrap()
-}
-
-/// Binds these rules to service account `gss-controller` of the world's namespace.
-async fn allow(world: &World, name: &str, rules: Value) {
-    let roles: Api<Role> = Api::namespaced(world.client.clone(), &world.namespace);
-    let role = object(json!({ "metadata": { "name": name }, "rules": rules }));
-    roles.create(&PostParams::default(), &role).await.unwrap();
-    let bindings: Api<RoleBinding> = Api::namespaced(world.client.clone(), &world.namespace);
-    let binding = object(json!({
-        "metadata": { "name": name },
-        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name },
-        "subjects": [{ "kind": "ServiceAccount", "name": "gss-controller", "namespace": world.namespace }],
-    }));
-    bindings.create(&PostParams::default(), &binding).await.unwrap();
-}
-
-/// A kubeconfig with a token of service account `gss-controller`.
-async fn service_account(world: &World, directory: &Path) -> PathBuf {
-    let accounts: Api<ServiceAccount> = Api::namespaced(world.client.clone(), &world.namespace);
-    let account = object(json!({ "metadata": { "name": "gss-controller" } }));
-    accounts.create(&PostParams::default(), &account).await.unwrap();
-    let ask: TokenRequest =
-        object(json!({ "metadata": {}, "spec": { "audiences": [], "expirationSeconds": 600 } }));
-    let token = accounts
-        .create_token_request("gss-controller", &PostParams::default(), &ask)
-        .await
-        .unwrap()
-        .status
-        .unwrap()
-        .token;
-    let mut kubeconfig: Value =
-        serde_yaml::from_str(&std::fs::read_to_string(&world.kubeconfig).unwrap()).unwrap();
-    for user in kubeconfig["users"].as_array_mut().unwrap() {
-        user["user"] = json!({ "token": token });
-    }
-    let path = directory.join("kubeconfig");
-    std::fs::write(&path, serde_yaml::to_string(&kubeconfig).unwrap()).unwrap();
-    path
-}
+const ACCOUNT: &str = "gss-controller";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_documented_rights_are_enough() {
     let world = World::new().await;
-    let directory = tempfile::tempdir().unwrap();
-    let kubeconfig = service_account(&world, directory.path()).await;
-    allow(&world, "gss-controller", rules("ClusterRole")).await;
-    allow(&world, "gss-controller-leases", rules("Role")).await;
+    let kubeconfig = service_account(&world, ACCOUNT).await;
+    for (name, kind) in [(ACCOUNT, "ClusterRole"), ("gss-controller-leases", "Role")] {
+        allow(&world, ACCOUNT, name, &rules(ACCOUNT, kind), Scope::Namespace).await;
+    }
     let flags = ["--lease-namespace", &*world.namespace];
-    let controller = Controller::start_with(&kubeconfig, &world.namespace, &flags).await;
+    let controller = process::start_with(&world, &kubeconfig, &flags).await;
 
     // Each right is used: gates, claims, marks, reserves, Kill, a taken name, events.
     let set = world
@@ -115,10 +57,5 @@ async fn the_documented_rights_are_enough() {
             .await
     };
     eventually("events", read, |published| *published > 0).await;
-    assert_eq!(
-        controller
-            .metric("gamekeeper_api_requests_total", &["outcome=\"forbidden\""])
-            .await,
-        0
-    );
+    assert_eq!(controller.forbidden().await, 0);
 }

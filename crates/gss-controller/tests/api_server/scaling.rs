@@ -5,14 +5,14 @@ use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 use crate::{
-    process::Controller,
+    process,
     world::{World, uid},
 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn scale_in_goes_by_the_game_servers_and_growth_fills_the_lowest_ids() {
     let world = World::new().await;
-    let _controller = Controller::start(&world).await;
+    let _controller = process::start(&world).await;
     world.set(5, json!({})).await;
     let pods = world.live_when(0..5).await;
     // The Pods' labels all say None: the specs are what counts.
@@ -40,7 +40,7 @@ async fn scale_in_goes_by_the_game_servers_and_growth_fills_the_lowest_ids() {
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_lowers_replicas_and_takes_that_server() {
     let world = World::new().await;
-    let _controller = Controller::start(&world).await;
+    let _controller = process::start(&world).await;
     world.set(4, json!({})).await;
     let pods = world.live_when(0..4).await;
     // A set that never comes up is killed all the same.
@@ -66,7 +66,7 @@ async fn kill_lowers_replicas_and_takes_that_server() {
 #[tokio::test(flavor = "multi_thread")]
 async fn protected_servers_block_until_they_are_released() {
     let world = World::new().await;
-    let _controller = Controller::start(&world).await;
+    let _controller = process::start(&world).await;
     world
         .set(3, json!({ "scaleStrategy": { "protectAllocated": true } }))
         .await;
@@ -97,7 +97,7 @@ async fn protected_servers_block_until_they_are_released() {
 #[tokio::test(flavor = "multi_thread")]
 async fn reserved_ids_are_left_and_scaled_in_ones_are_booked() {
     let world = World::new().await;
-    let _controller = Controller::start(&world).await;
+    let _controller = process::start(&world).await;
     world.set(3, json!({ "reserveGameServerIds": [0, "4-6"], "scaleStrategy": { "scaleDownStrategyType": "ReserveIds" } })).await;
     world.live_when([1, 2, 3]).await;
     world.scale(2).await;
@@ -133,7 +133,7 @@ async fn reserved_ids_are_left_and_scaled_in_ones_are_booked() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_record_the_pods_are_the_plan() {
     let world = World::new().await;
-    let controller = Controller::start(&world).await;
+    let controller = process::start(&world).await;
     world.set(5, json!({})).await;
     let pods = world.live_when(0..5).await;
     for id in 1..4 {
@@ -151,7 +151,7 @@ async fn without_a_record_the_pods_are_the_plan() {
         .patch_status("arena", &PatchParams::default(), &Patch::Merge(patch))
         .await
         .unwrap();
-    let _controller = Controller::start(&world).await;
+    let _controller = process::start(&world).await;
     let set = world
         .set_when("a plan", |set| set.status.as_ref().unwrap().plan.is_some())
         .await;
@@ -169,7 +169,7 @@ async fn without_a_record_the_pods_are_the_plan() {
 #[tokio::test(flavor = "multi_thread")]
 async fn max_unavailable_paces_the_growth() {
     let world = World::new().await;
-    let _controller = Controller::start(&world).await;
+    let _controller = process::start(&world).await;
     world
         .set(5, json!({ "scaleStrategy": { "maxUnavailable": 2 } }))
         .await;

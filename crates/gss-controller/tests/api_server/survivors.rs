@@ -4,14 +4,14 @@ use kube::api::DeleteParams;
 use serde_json::json;
 
 use crate::{
-    process::Controller,
+    process,
     world::{World, eventually, uid},
 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recreated_pod_is_born_with_its_game_servers_values() {
     let world = World::new().await;
-    let _controller = Controller::start(&world).await;
+    let _controller = process::start(&world).await;
     let set = world
         .set(1, json!({ "gameServerTemplate": { "reclaimPolicy": "Delete" } }))
         .await;
@@ -33,7 +33,7 @@ async fn a_recreated_pod_is_born_with_its_game_servers_values() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_game_server_is_marked_with_its_claim_and_cleared_when_its_id_is_wanted_again() {
     let world = World::new().await;
-    let _controller = Controller::start(&world).await;
+    let _controller = process::start(&world).await;
     let set = world
         .set(2, json!({ "gameServerTemplate": { "reclaimPolicy": "Delete" } }))
         .await;

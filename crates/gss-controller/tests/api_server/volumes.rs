@@ -9,7 +9,7 @@ use kube::{
 use serde_json::{Value, json};
 
 use crate::{
-    process::Controller,
+    process,
     world::{World, eventually, holding, uid},
 };
 
@@ -71,7 +71,7 @@ async fn delete_pod(world: &World, name: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_server_gets_its_claims_before_its_pod_and_keeps_them() {
     let world = World::new().await;
-    let _controller = Controller::start(&world).await;
+    let _controller = process::start(&world).await;
     let mut spec = with_claims(Value::Null);
     spec["gameServerTemplate"]["spec"] = json!({ "volumes": [
         { "name": "tmp", "emptyDir": {} }, { "name": "save", "emptyDir": {} },
@@ -106,7 +106,7 @@ async fn each_server_gets_its_claims_before_its_pod_and_keeps_them() {
 async fn the_policy_says_whom_a_claim_goes_with() {
     for (deleted, scaled) in [("Delete", "Retain"), ("Retain", "Delete"), ("Delete", "Delete")] {
         let world = World::new().await;
-        let _controller = Controller::start(&world).await;
+        let _controller = process::start(&world).await;
         let mut spec = with_claims(json!({ "whenDeleted": deleted, "whenScaled": scaled }));
         spec["gameServerTemplate"]["metadata"] = holding()["gameServerTemplate"]["metadata"].clone();
         let set = world.set(2, spec).await;
@@ -185,7 +185,7 @@ async fn a_claim_in_the_way_blocks_its_own_server_only() {
         .delete("save-arena-1", &DeleteParams::default())
         .await
         .unwrap();
-    let _controller = Controller::start(&world).await;
+    let _controller = process::start(&world).await;
     world.set(4, with_claims(Value::Null)).await;
     world.live_when([2, 3]).await;
     let said = |wanted: &'static str| {
@@ -213,7 +213,7 @@ async fn a_claim_in_the_way_blocks_its_own_server_only() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_claim_of_a_waiting_pod_is_made_again() {
     let world = World::new().await;
-    let _controller = Controller::start(&world).await;
+    let _controller = process::start(&world).await;
     world.set(1, with_claims(Value::Null)).await;
     world.live_when([0]).await;
     let first = claim_when(&world, "save-arena-0", |_| true).await;
@@ -238,7 +238,7 @@ async fn a_lost_claim_of_a_waiting_pod_is_made_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claim_template_added_to_a_live_set_wedges_nothing() {
     let world = World::new().await;
-    let _controller = Controller::start(&world).await;
+    let _controller = process::start(&world).await;
     world.set(2, json!({})).await;
     let before = world.live_when(0..2).await;
     world

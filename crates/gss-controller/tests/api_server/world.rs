@@ -2,66 +2,48 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt::Debug,
-    path::PathBuf,
-    time::{Duration, Instant},
+    ops::Deref,
 };
 
 use api_types::{Condition, GameServer, GameServerSet, names::ordinal_of};
-use k8s_openapi::{
-    api::core::v1::{Namespace, Pod},
-    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
-};
+use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::{
-    Api, Client, Config,
+    Api,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
-    config::{KubeConfigOptions, Kubeconfig},
 };
 use serde_json::{Value, json};
+use test_bed::TestNamespace;
+pub(crate) use test_bed::eventually;
 
-/// How long anything may take on a busy machine before a test gives up.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// A finalizer that keeps a Pod terminating until the test lets it go.
 pub(crate) const HOLD: &str = "gamekeeper.dev/hold";
 
 /// A namespace of one test.
 pub(crate) struct World {
-    pub(crate) client: Client,
-    pub(crate) namespace: String,
-    pub(crate) kubeconfig: PathBuf,
+    namespace: TestNamespace,
     pub(crate) pods: Api<Pod>,
     pub(crate) sets: Api<GameServerSet>,
     pub(crate) servers: Api<GameServer>,
 }
 
+impl Deref for World {
+    type Target = TestNamespace;
+
+    fn deref(&self) -> &TestNamespace {
+        &self.namespace
+    }
+}
+
 impl World {
-    /// A fresh namespace, with the CRDs installed and its service account there.
+    /// A fresh namespace, with the CRDs installed.
     pub(crate) async fn new() -> Self {
-        let kubeconfig = kubeconfig();
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let file = Kubeconfig::read_from(&kubeconfig).unwrap();
-        let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
-            .await
-            .unwrap();
-        let client = Client::try_from(config).unwrap();
-        install_crds(&client).await;
-        let namespaces: Api<Namespace> = Api::all(client.clone());
-        let wanted: Namespace =
-            serde_json::from_value(json!({ "metadata": { "generateName": "gss-controller-" } })).unwrap();
-        let namespace = namespaces
-            .create(&PostParams::default(), &wanted)
-            .await
-            .unwrap()
-            .metadata
-            .name
-            .unwrap();
+        let namespace = TestNamespace::new("gss-controller").await;
+        let (client, name) = (namespace.client.clone(), &*namespace.namespace);
         Self {
-            pods: Api::namespaced(client.clone(), &namespace),
-            sets: Api::namespaced(client.clone(), &namespace),
-            servers: Api::namespaced(client.clone(), &namespace),
-            client,
+            pods: Api::namespaced(client.clone(), name),
+            sets: Api::namespaced(client.clone(), name),
+            servers: Api::namespaced(client, name),
             namespace,
-            kubeconfig,
         }
     }
 
@@ -217,7 +199,7 @@ impl Drop for World {
     /// Deletes the namespace, also when the test has failed.
     fn drop(&mut self) {
         let (pods, namespaces) = (self.pods.clone(), Api::<Namespace>::all(self.client.clone()));
-        let namespace = self.namespace.clone();
+        let namespace = self.namespace.namespace.clone();
         tokio::task::block_in_place(|| {
             tokio::runtime::Handle::current().block_on(async move {
                 let _ = namespaces.delete(&namespace, &DeleteParams::default()).await;
@@ -256,31 +238,6 @@ pub(crate) fn holding() -> Value {
     json!({ "gameServerTemplate": { "metadata": { "finalizers": [HOLD] } } })
 }
 
-/// Reads until `wanted`, or fails after [`PATIENCE`] with what was read last.
-pub(crate) async fn eventually<T: Debug>(
-    what: &str,
-    read: impl AsyncFn() -> T,
-    wanted: impl Fn(&T) -> bool,
-) -> T {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        let now = read().await;
-        if wanted(&now) {
-            return now;
-        }
-        assert!(
-            Instant::now() < end,
-            "no {what} within {PATIENCE:?}; last: {now:#?}"
-        );
-        pause().await;
-    }
-}
-
-/// Between two looks at a condition.
-pub(crate) async fn pause() {
-    tokio::time::sleep(Duration::from_millis(20)).await;
-}
-
 fn merge(into: &mut Value, from: &Value) {
     match (into, from) {
         (Value::Object(into), Value::Object(from)) => {
@@ -288,46 +245,5 @@ fn merge(into: &mut Value, from: &Value) {
                 .for_each(|(key, value)| merge(into.entry(key.clone()).or_insert(Value::Null), value));
         }
         (into, from) => *into = from.clone(),
-    }
-}
-
-fn kubeconfig() -> PathBuf {
-    if let Some(path) = std::env::var_os("GAMEKEEPER_TEST_KUBECONFIG") {
-        return path.into();
-    }
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
-    let path = cache
-        .unwrap_or_else(home)
-        .join("gamekeeper/clusters/dev/kubeconfig");
-    assert!(
-        path.exists(),
-        "no cluster: run `cargo xtask cluster up` or `make test`"
-    );
-    path
-}
-
-/// Applies the CRDs; the same content from several tests at once is no conflict.
-async fn install_crds(client: &Client) {
-    let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
-    for crd in api_types::crd::all().unwrap() {
-        let name = crd.metadata.name.clone().unwrap();
-        let params = PatchParams::apply("gamekeeper-tests").force();
-        crds.patch(&name, &params, &Patch::Apply(&crd)).await.unwrap();
-        let established = |crd: &CustomResourceDefinition| {
-            let conditions = crd
-                .status
-                .iter()
-                .flat_map(|status| status.conditions.iter().flatten());
-            conditions
-                .into_iter()
-                .any(|found| found.type_ == "Established" && found.status == "True")
-        };
-        eventually(
-            "established CRD",
-            async || crds.get(&name).await.unwrap(),
-            established,
-        )
-        .await;
     }
 }

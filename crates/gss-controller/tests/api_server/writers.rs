@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 
 use crate::{
-    process::Controller,
+    process,
     world::{World, eventually, uid},
 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_instances_come_to_the_same_end_as_one() {
     let world = World::new().await;
-    let both = [Controller::start(&world).await, Controller::start(&world).await];
+    let both = [process::start(&world).await, process::start(&world).await];
     world.set(20, json!({})).await;
     let first = world.live_when(0..20).await;
     for (id, pod) in &first {
@@ -46,18 +46,18 @@ async fn two_instances_come_to_the_same_end_as_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_instance_stopped_with_an_old_plan_takes_nothing_when_it_wakes() {
     let world = World::new().await;
-    let sleeper = Controller::start(&world).await;
+    let sleeper = process::start(&world).await;
     world.set(10, json!({})).await;
     let before = world.live_when(0..10).await;
     for pod in before.values() {
         world.game_server(pod, None, json!({})).await;
     }
-    let awake = Controller::start(&world).await;
+    let awake = process::start(&world).await;
     for round in 0..5_u64 {
         world.scale(5).await;
         // Stopped somewhere between its record, its claims and its deletes.
         tokio::time::sleep(std::time::Duration::from_millis(round * 3)).await;
-        sleeper.signal("-STOP");
+        sleeper.signal("STOP");
         world.scale(10).await;
         // Longer than a plan is relied on without looking again; what was claimed before is finished by then.
         tokio::time::sleep(std::time::Duration::from_secs(3)).await;
@@ -69,7 +69,7 @@ async fn an_instance_stopped_with_an_old_plan_takes_nothing_when_it_wakes() {
             })
             .await;
         let settled = world.live_when(0..10).await;
-        sleeper.signal("-CONT");
+        sleeper.signal("CONT");
         // Whatever it had in mind, the servers that are wanted now are left alone.
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
         let after = world.live_when(0..10).await;

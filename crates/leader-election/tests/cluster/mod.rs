@@ -4,7 +4,7 @@
 
 pub(crate) mod proxy;
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use k8s_openapi::api::{coordination::v1::Lease, core::v1::Namespace};
 use kube::{
@@ -23,24 +23,8 @@ pub(crate) fn short_timing() -> Timing {
     }
 }
 
-fn kubeconfig_path() -> PathBuf {
-    if let Some(path) = std::env::var_os("GAMEKEEPER_TEST_KUBECONFIG") {
-        return path.into();
-    }
-    let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
-        || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache"),
-        PathBuf::from,
-    );
-    let path = cache.join("gamekeeper/clusters/dev/kubeconfig");
-    assert!(
-        path.exists(),
-        "no cluster: run `cargo xtask cluster up` or `make test`"
-    );
-    path
-}
-
 pub(crate) async fn config() -> Config {
-    let kubeconfig = Kubeconfig::read_from(kubeconfig_path()).expect("a readable kubeconfig");
+    let kubeconfig = Kubeconfig::read_from(test_bed::kubeconfig()).expect("a readable kubeconfig");
     let options = KubeConfigOptions::default();
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
         .await

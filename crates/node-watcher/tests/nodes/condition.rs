@@ -67,7 +67,7 @@ async fn heartbeats_cost_neither_a_write_nor_a_run_of_the_queue() {
         process
             .metric(
                 "gamekeeper_watch_events_total",
-                "resource=\"gameservers\",type=\"modified\"",
+                &["resource=\"gameservers\",type=\"modified\""],
             )
             .await
     };
@@ -81,7 +81,7 @@ async fn heartbeats_cost_neither_a_write_nor_a_run_of_the_queue() {
         process
             .metric(
                 "gamekeeper_node_watcher_node_events_total",
-                "significant=\"false\"",
+                &["significant=\"false\""],
             )
             .await
     };
@@ -106,7 +106,7 @@ async fn a_node_that_is_gone_is_a_condition_until_it_is_back_or_the_server_has_m
     world.node("a").await;
     world.condition_until("arena-0", NODE_NORMAL, "True").await;
     let failed = process
-        .metric("gamekeeper_reconciles_total", "outcome=\"error\"")
+        .metric("gamekeeper_reconciles_total", &["outcome=\"error\""])
         .await;
     assert_eq!((failed, process.writes().await), (0, 2));
     world.end(&["a"]).await;
@@ -130,7 +130,7 @@ async fn a_taint_that_evicts_is_a_condition_and_cordons_are_none() {
         process
             .metric(
                 "gamekeeper_node_watcher_node_events_total",
-                "significant=\"false\"",
+                &["significant=\"false\""],
             )
             .await
     };

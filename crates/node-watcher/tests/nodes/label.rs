@@ -57,7 +57,7 @@ async fn a_node_with_a_name_too_long_for_a_label_is_named_in_the_condition() {
     assert!(message.as_str().unwrap().contains(&long), "{message}");
     assert_eq!(
         process
-            .metric("gamekeeper_reconciles_total", "outcome=\"error\"")
+            .metric("gamekeeper_reconciles_total", &["outcome=\"error\""])
             .await,
         0
     );
