@@ -255,7 +255,7 @@ fn a_first_status_waits_longer_in_a_crowd_but_not_with_bad_news() {
     let seconds = |seconds| StatusStep::Later(Duration::from_secs(seconds));
     let starting = case(pod(), game_server());
     assert_eq!(starting.clone().among(200).status(), seconds(5));
-    assert_eq!(starting.clone().among(5_000).status(), seconds(10));
+    assert_eq!(starting.among(5_000).status(), seconds(10));
     let refused = json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]});
     assert_eq!(
         case(pod().status(refused), game_server()).among(5_000).status(),
