@@ -54,6 +54,8 @@ pub enum Action {
     Delay(u32),
     /// A read is answered with the first answer this path ever had.
     Stale,
+    /// A list is answered from the past, and the watch after it waits so many milliseconds: the server itself lags behind.
+    Lag(u32),
     /// The watch is cut instead of this event.
     CutStream,
     /// This event and those after it arrive so many milliseconds late.
@@ -80,7 +82,7 @@ impl Action {
             Self::Answer { .. } => "5xx refused",
             Self::Cut { .. } => "request lost",
             Self::Delay(_) => "delay",
-            Self::Stale => "stale read",
+            Self::Stale | Self::Lag(_) => "stale read",
             Self::CutStream => "watch cut",
             Self::Freeze(_) => "watch frozen",
             Self::Merge => "watch merged",
@@ -147,6 +149,7 @@ impl fmt::Display for Action {
             Self::Cut { applied: done } => write!(f, "cut{}", applied(done)),
             Self::Delay(ms) => write!(f, "delay-{ms}"),
             Self::Stale => f.write_str("stale"),
+            Self::Lag(ms) => write!(f, "lag-{ms}"),
             Self::CutStream => f.write_str("stream-cut"),
             Self::Freeze(ms) => write!(f, "freeze-{ms}"),
             Self::Merge => f.write_str("merge"),
@@ -183,6 +186,7 @@ impl FromStr for Action {
             ["cut", "applied"] => Self::Cut { applied: true },
             ["delay", ms] => Self::Delay(number(ms)?),
             ["stale"] => Self::Stale,
+            ["lag", ms] => Self::Lag(number(ms)?),
             ["stream", "cut"] => Self::CutStream,
             ["freeze", ms] => Self::Freeze(number(ms)?),
             ["merge"] => Self::Merge,
@@ -226,7 +230,7 @@ mod tests {
     #[test]
     fn every_fault_reads_back_from_its_line() {
         let actions = "crash-before crash-committed crash-answered answer-409 answer-429-retry-1 answer-503-applied \
-            answer-500 cut cut-applied delay-250 stale stream-cut freeze-900 merge gone-in-stream-300 gone-at-start-300";
+            answer-500 cut cut-applied delay-250 stale lag-900 stream-cut freeze-900 merge gone-in-stream-300 gone-at-start-300";
         for action in actions.split_whitespace() {
             let line = format!("gss-controller:patch:gameservers/status:game-3:2={action}");
             let fault: Fault = line.parse().unwrap();

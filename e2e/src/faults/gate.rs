@@ -63,6 +63,8 @@ pub(super) struct State {
     /// What lists would have said, by resource.
     past: Mutex<HashMap<String, Past>>,
     gone: Mutex<HashSet<String>>,
+    /// How long the next watch of a resource waits.
+    lag: Mutex<HashMap<String, Duration>>,
     /// A process that is being killed sends nothing more.
     fenced: AtomicBool,
 }
@@ -102,6 +104,7 @@ impl Gates {
             first_answers: Mutex::default(),
             past: Mutex::default(),
             gone: Mutex::default(),
+            lag: Mutex::default(),
             fenced: AtomicBool::new(false),
         });
         let accept = tokio::spawn(async move {
@@ -185,7 +188,10 @@ impl State {
                 Some(whole(StatusCode::OK, None, answer))
             }
             None => self.recorded(request, at).await,
-            Some(Action::Stale) if call.verb == "list" => {
+            Some(action @ (Action::Stale | Action::Lag(_))) if call.verb == "list" => {
+                if let Action::Lag(ms) = action {
+                    lock(&self.lag).insert(call.resource.clone(), Duration::from_millis(ms.into()));
+                }
                 let past = lock(&self.past).get(&call.resource).and_then(Past::halfway);
                 match past {
                     Some(body) => Some(whole(StatusCode::OK, None, body)),
@@ -238,7 +244,7 @@ impl State {
                 tokio::time::sleep(Duration::from_millis(ms.into())).await;
                 self.recorded(request, at).await
             }
-            Action::Stale => {
+            Action::Stale | Action::Lag(_) => {
                 let first = lock(&self.first_answers).get(request.uri().path()).cloned();
                 match first {
                     Some(body) => Some(whole(StatusCode::OK, None, body)),
@@ -299,6 +305,10 @@ impl State {
         if lock(&self.gone).remove(&call.resource) {
             self.ledger.struck(at, "gone-at-start");
             return Some(failure(410, None));
+        }
+        let lag = lock(&self.lag).remove(&call.resource);
+        if let Some(lag) = lag {
+            tokio::time::sleep(lag).await;
         }
         let answer = self.upstream.send(onward(request)?).await.ok()?;
         let (parts, body) = answer.into_parts();

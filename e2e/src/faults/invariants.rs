@@ -15,22 +15,31 @@
 //! | I12 | requests are in proportion to what changed; none is repeated at once, again and again, after failing | ledger, clean run |
 //! | I15 | no Pod is made or deleted that the stored plan did not name first | history |
 //! | I16 | end state and makings equal the clean run's | end, clean run |
+//! | I17 | no update is planned, and none is begun in place, while updates are paused | history |
+//! | I18 | as many servers as the partition says stay on the old revision, also when one is replaced | history |
+//! | I19 | a server goes back into service after an update in place when its containers run the new images | history |
+//! | I20 | no volume claim of a wanted server is deleted, nor one that is to be retained; Pods use their own | history |
+//!
+//! I7 and I17 to I19 are in `updates`, I20 is in `claims`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use api_types::names;
+use api_types::{keys::lifecycle, names};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::claims::Claims;
 use super::history::{CLAIM, Event, GAME_SERVER, History, Objects, POD, SET};
 use super::ledger::Entry;
+use super::outcome;
 use super::ownership;
-use super::rest::{controller, is_ready, is_terminating, label, owner, text, uid};
+use super::rest::{controller, is_terminating, label, owner, text, uid};
+use super::updates::Updates;
 
 /// Something that must not happen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Violation {
-    /// `I1` to `I16`.
+    /// `I1` to `I20`.
     pub invariant: &'static str,
     /// What was seen.
     pub what: String,
@@ -106,8 +115,8 @@ pub fn check(history: &History, entries: &[Entry], max_unavailable: Option<usize
     let mut replay = Replay {
         deleted: our_deletions(entries),
         state: Objects::new(),
-        max_unavailable,
-        complete: false,
+        updates: Updates::new(max_unavailable, outcome::taken_by_mistake(history, entries)),
+        claims: Claims::default(),
         planned: BTreeSet::new(),
         condemned: BTreeSet::new(),
         found: Vec::new(),
@@ -151,8 +160,16 @@ fn request(entry: &Entry) -> Vec<Violation> {
 fn decides(entry: &Entry) -> bool {
     let patched = entry.call.verb == "patch";
     match entry.call.resource.as_str() {
-        "gameserversets" | "gameserversets/status" => patched,
+        "gameserversets" | "gameserversets/status" | "persistentvolumeclaims" | "controllerrevisions" => {
+            patched
+        }
         "gameservers" | "gameservers/status" => patched && entry.client.starts_with("gss-controller"),
+        "pods" | "pods/status" if entry.client.starts_with("gss-controller") => {
+            let state = &entry.body["metadata"]["labels"][api_types::keys::label::LIFECYCLE_STATE];
+            // Its images are changed in the Pod that was taken out of service, whatever happened to it since.
+            let begins = state == lifecycle::UPDATING && entry.body["spec"].is_null();
+            patched && (begins || state == lifecycle::PREPARING_UPDATE)
+        }
         "pods" => patched && entry.client == "pod-sync",
         _ => false,
     }
@@ -210,9 +227,8 @@ pub(super) fn our_deletions(entries: &[Entry]) -> BTreeMap<String, String> {
 struct Replay {
     deleted: BTreeMap<String, String>,
     state: Objects,
-    max_unavailable: Option<usize>,
-    /// Whether every server was available once: what comes before is growth.
-    complete: bool,
+    updates: Updates,
+    claims: Claims,
     /// Ids that a stored plan wanted, by UID of the set.
     planned: BTreeSet<(String, u32)>,
     /// UIDs of Pods that a stored plan named for deletion.
@@ -227,6 +243,8 @@ impl Replay {
             SET => self.stored(&event.object),
             _ => {}
         }
+        self.found.extend(self.updates.take(event, &self.state));
+        self.found.extend(self.claims.take(event, &self.state));
         let key = (event.kind, event.name.clone());
         if event.deleted {
             // A later incarnation is not taken away by the end of an earlier one.
@@ -240,7 +258,8 @@ impl Replay {
         } else {
             self.state.insert(key, event.object.clone());
         }
-        self.available(event.revision);
+        self.found
+            .extend(self.updates.available(event.revision, &self.state));
     }
 
     fn stored(&mut self, set: &Value) {
@@ -351,27 +370,6 @@ impl Replay {
         };
         if generation(&event.object) < generation(before) {
             self.say("I4", event, "synced-generation went back");
-        }
-    }
-
-    /// I7: servers that are wanted and not available.
-    fn available(&mut self, revision: u64) {
-        let Some(most) = self.max_unavailable else { return };
-        let Some(set) = self.at(SET, super::stage::GAME) else {
-            return;
-        };
-        let wanted = ids(&set["status"]["plan"]["desired"]);
-        let up = self.state.iter().filter(|((kind, name), pod)| {
-            *kind == POD
-                && names::ordinal_of(name).is_some_and(|id| wanted.contains(&id))
-                && is_ready(pod)
-                && !is_terminating(pod)
-        });
-        let down = wanted.len() - up.count();
-        self.complete |= down == 0 && !wanted.is_empty();
-        if self.complete && down > most {
-            let what = format!("{down} servers unavailable at revision {revision}, allowed are {most}");
-            self.found.push(Violation::new("I7", what));
         }
     }
 }

@@ -7,7 +7,7 @@
 //! | [`fault`] | a fault as data, and as a line that replays it |
 //! | [`ledger`] | every request and what became of it |
 //! | [`history`] | what the API server stored, revision by revision, watched past the proxy |
-//! | [`invariants`], `ownership` | what must hold of both |
+//! | [`invariants`], `updates`, `claims`, `ownership` | what must hold of both |
 //! | [`outcome`] | the end state, to be compared with a clean run's |
 //! | [`stage`], [`workloads`], [`rest`] | what users do, and what it must lead to |
 //! | [`plan`] | which faults are tried, derived from a clean run |
@@ -16,6 +16,7 @@
 
 mod allocations;
 mod call;
+mod claims;
 mod door;
 pub mod fault;
 pub mod gate;
@@ -29,6 +30,7 @@ pub mod plan;
 pub mod rest;
 pub mod stage;
 mod stream;
+mod updates;
 pub mod workloads;
 
 pub use allocations::Allocations;

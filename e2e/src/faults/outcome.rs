@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 use super::history::{CLAIM, GAME_SERVER, History, POD, SET};
 use super::invariants::our_deletions;
 use super::ledger::Entry;
-use super::rest::{is_ready, label, text, uid};
+use super::rest::{is_ready, is_terminating, label, text, uid};
 
 /// The end state, and how often each object was made. Two runs of one workload must give the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Outcome {
     /// Objects by kind and name; where names are a matter of chance, by content.
     pub objects: BTreeMap<String, Value>,
-    /// Incarnations of each Pod by name.
+    /// Incarnations of each Pod and volume claim by name.
     pub made: BTreeMap<String, usize>,
 }
 
@@ -45,9 +45,13 @@ impl Outcome {
         let mut uids: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
         // A GameServer may be made once more for a Pod that is gone already, and collected: its maker sees the GameServer's end
         // first. Pods are made under a stored plan, and as often as that says.
-        let stillborn = stillborn(history, entries);
-        for event in history.events.iter().filter(|event| event.kind == POD) {
-            if stillborn.contains(uid(&event.object)) {
+        let by_mistake = taken_by_mistake(history, entries);
+        for event in history
+            .events
+            .iter()
+            .filter(|event| [POD, CLAIM].contains(&event.kind))
+        {
+            if by_mistake.contains(uid(&event.object)) {
                 continue;
             }
             let key = if racy {
@@ -88,20 +92,26 @@ impl Outcome {
     }
 }
 
-/// Pods that went before they ran, and that no controller deleted. The simulated kubelet ends a terminating Pod by its name, at
-/// times twice: the second request finds the Pod that was made in its place. A real one names the UID.
-fn stillborn<'a>(history: &'a History, entries: &[Entry]) -> BTreeSet<&'a str> {
+/// UIDs of Pods that the simulated kubelet took away by mistake. It ends a terminating Pod by its name, at times twice: the second
+/// request finds the Pod that was made in its place. A real one names the UID. Nobody else gives a Pod no time to end.
+pub(super) fn taken_by_mistake(history: &History, entries: &[Entry]) -> BTreeSet<String> {
     let ours = our_deletions(entries);
-    let pods = || history.events.iter().filter(|event| event.kind == POD);
-    let ran: BTreeSet<&str> = pods()
-        .filter(|event| text(&event.object, "/status/phase") != "Pending")
-        .map(|event| uid(&event.object))
-        .collect();
-    pods()
-        .filter(|event| event.deleted)
-        .map(|event| uid(&event.object))
-        .filter(|uid| !ran.contains(uid) && !ours.contains_key(*uid))
-        .collect()
+    let (mut ran, mut going, mut taken) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for event in history.ordered().iter().filter(|event| event.kind == POD) {
+        let pod = event.object.as_ref();
+        if text(pod, "/status/phase") != "Pending" {
+            ran.insert(uid(pod).to_owned());
+        }
+        if !event.deleted && !is_terminating(pod) {
+            continue;
+        }
+        let begins = going.insert(uid(pod).to_owned());
+        let at_once = pod["metadata"]["deletionGracePeriodSeconds"] == 0;
+        if !ours.contains_key(uid(pod)) && begins && (at_once || !ran.contains(uid(pod))) {
+            taken.insert(uid(pod).to_owned());
+        }
+    }
+    taken
 }
 
 fn difference(key: &str, here: Option<&Value>, there: Option<&Value>) -> String {
@@ -141,7 +151,7 @@ fn pod(pod: &Value) -> Value {
         .filter(|claim| !claim.is_null())
         .collect();
     json!({"image": text(pod, "/spec/containers/0/image"), "ready": is_ready(pod), "labels": labels, "claims": claims,
-        "owners": owners(pod)})
+        "restarts": pod["status"]["containerStatuses"][0]["restartCount"], "owners": owners(pod)})
 }
 
 fn game_server(server: &Value) -> Value {

@@ -60,7 +60,12 @@ fn is_own(client: &str, resource: &str, field: &str) -> bool {
             let spec = ["spec/replicas", "spec/reserveGameServerIds"];
             spec.iter().any(|own| field.starts_with(own)) || key.is_some()
         }
-        ("gss", "gameserversets/status" | "pods/status") => field.starts_with("status"),
+        ("gss", "gameserversets/status") => field.starts_with("status"),
+        // A Pod goes out of service, and back, in one request: its conditions with its lifecycle state.
+        ("gss", "pods/status") => {
+            let lifecycle = [label::LIFECYCLE_STATE, annotation::LIFECYCLE_TIMESTAMP];
+            field.starts_with("status") || key.is_some_and(|key| lifecycle.contains(&key))
+        }
         ("gss", "gameservers/status") => field.starts_with("status/deletionClaim"),
         ("gss", "gameservers") => key == Some(label::GS_DELETING),
         ("gss", "pods" | "pods/resize") => key.is_none_or(|key| !SYNCED.contains(&key)),

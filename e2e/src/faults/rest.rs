@@ -14,8 +14,10 @@ pub struct Rest {
     pub servers: usize,
     /// Their ids, where these are certain.
     pub ids: Option<BTreeSet<u32>>,
-    /// How many of them run this image; all, where only the image is named.
+    /// How many of them run this image.
     pub image: Option<(String, usize)>,
+    /// Whether no update is left to do.
+    pub updated: bool,
 }
 
 impl Rest {
@@ -32,7 +34,7 @@ impl Rest {
         Self {
             servers: ids.len(),
             ids: Some(ids.iter().copied().collect()),
-            image: None,
+            ..Self::default()
         }
     }
 
@@ -40,6 +42,13 @@ impl Rest {
     #[must_use]
     pub fn with_image(mut self, image: &str, count: usize) -> Self {
         self.image = Some((image.to_owned(), count));
+        self
+    }
+
+    /// The set says that its update is over.
+    #[must_use]
+    pub fn updated(mut self) -> Self {
+        self.updated = true;
         self
     }
 
@@ -68,7 +77,7 @@ impl Rest {
         }
         pods.iter()
             .find_map(|(name, pod)| server_difference(name, pod, history.get(GAME_SERVER, name)))
-            .or_else(|| set_difference(history.get(SET, set), self.servers))
+            .or_else(|| set_difference(history.get(SET, set), self))
     }
 }
 
@@ -156,7 +165,7 @@ fn server_difference(name: &str, pod: &Value, server: Option<&Value>) -> Option<
         .then(|| format!("{name} has generation {generation}, its Pod shows {synced:?}"))
 }
 
-fn set_difference(set: Option<&Value>, servers: usize) -> Option<String> {
+fn set_difference(set: Option<&Value>, rest: &Rest) -> Option<String> {
     let Some(set) = set else {
         return Some("the set is gone".into());
     };
@@ -168,12 +177,19 @@ fn set_difference(set: Option<&Value>, servers: usize) -> Option<String> {
         ));
     }
     for counter in ["currentReplicas", "readyReplicas", "availableReplicas"] {
-        if status[counter] != servers {
+        if status[counter] != rest.servers {
             return Some(format!(
-                "status.{counter} is {}, expected {servers}",
-                status[counter]
+                "status.{counter} is {}, expected {}",
+                status[counter], rest.servers
             ));
         }
+    }
+    let revisions = ["currentRevision", "updateRevision"].map(|name| status[name].as_str());
+    if rest.updated && revisions[0] != revisions[1] {
+        return Some(format!(
+            "the set is on its way from revision {:?} to {:?}",
+            revisions[0], revisions[1]
+        ));
     }
     let left = status["plan"]["deleting"].as_array().map_or(0, Vec::len);
     (left > 0).then(|| format!("{left} deletions are still planned"))

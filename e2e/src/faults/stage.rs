@@ -1,11 +1,11 @@
 //! Where a workload acts: one namespace, as users, allocators and kubelets act on it, past every proxy.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use api_types::{GameServer, GameServerSet};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{PersistentVolume, Pod};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::history::{GAME_SERVER, History, Observer};
 use super::rest::{Rest, is_ready, is_terminating, label, text};
-use super::{Ledger, allocations::Allocations};
+use super::{Ledger, allocations::Allocations, ledger::lock};
 
 /// Name of the set of every workload.
 pub const GAME: &str = "game";
@@ -39,6 +39,8 @@ pub struct Stage {
     pub allocations: Allocations,
     /// A node's name: Pods bound to it need no scheduler.
     pub node: String,
+    /// Names of volumes that were made.
+    pub volumes: Mutex<Vec<String>>,
 }
 
 /// Something that did not come about in time: a violation, where other errors mean that the plan could not be tried.
@@ -72,13 +74,19 @@ impl Stage {
         Ok(())
     }
 
-    /// Merges `spec` into the set's.
+    /// Merges `spec` into the set's, and waits until that is seen: what was at rest before is not at rest with it.
     ///
     /// # Errors
     /// When the API server refuses it.
     pub async fn patch_set(&self, spec: &Value) -> Result<()> {
-        self.merge::<GameServerSet>(GAME, None, &json!({"spec": spec}))
-            .await
+        let sets: Api<GameServerSet> = self.api();
+        let patch = Patch::Merge(json!({"spec": spec}));
+        let patched = sets.patch(GAME, &PatchParams::default(), &patch).await?;
+        self.until("the change of the set is not seen", |history| {
+            let seen = history.get(super::history::SET, GAME)?["metadata"]["generation"].as_i64();
+            (seen < patched.metadata.generation).then(|| format!("{seen:?}"))
+        })
+        .await
     }
 
     /// Sets `spec.replicas`.
@@ -165,6 +173,53 @@ impl Stage {
             }
             Err(kube::Error::Api(status)) if [404, 409, 422].contains(&status.code) => Ok(false),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Takes a server for players, as soon as nothing else is written to it.
+    ///
+    /// # Errors
+    /// [`NotInTime`] after [`BOUND`]; when the API server can't be reached.
+    pub async fn allocate_surely(&self, name: &str) -> Result<()> {
+        let deadline = Instant::now() + BOUND;
+        while !self.allocate(name).await? {
+            if Instant::now() > deadline {
+                let (what, why) = (format!("{name} can't be allocated"), String::new());
+                return Err(NotInTime { what, why }.into());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
+    /// Makes a volume that waits for this claim. `nth` tells several for the same claim apart.
+    ///
+    /// # Errors
+    /// When the API server refuses it.
+    pub async fn volume(&self, class: &str, claim: &str, nth: usize) -> Result<()> {
+        let name = format!("{}-{claim}-{nth}", self.namespace);
+        let volume = json!({
+            "metadata": {"name": name},
+            "spec": {
+                "capacity": {"storage": "1Mi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": class,
+                "persistentVolumeReclaimPolicy": "Retain", "hostPath": {"path": "/tmp"},
+                "claimRef": {"namespace": self.namespace, "name": claim},
+            },
+        });
+        let volumes: Api<PersistentVolume> = Api::all(self.client.clone());
+        volumes
+            .create(&PostParams::default(), &serde_json::from_value(volume)?)
+            .await?;
+        lock(&self.volumes).push(name);
+        Ok(())
+    }
+
+    /// Lets go of what belongs to no namespace. Volumes vanish when their claims have.
+    pub async fn clear(&self) {
+        let volumes: Api<PersistentVolume> = Api::all(self.client.clone());
+        let made = lock(&self.volumes).clone();
+        for name in made {
+            let _ = volumes.delete(&name, &DeleteParams::default()).await;
         }
     }
 

@@ -63,6 +63,7 @@ pub async fn run(options: Options) -> Result<()> {
     let fleet_options = FleetOptions {
         profile: options.profile,
         cluster_dir: Some(running.dir.clone()),
+        outlives: !options.stop,
         ..Default::default()
     };
     let fleet = Fleet::start(&root, &running.kubeconfig, &fleet_options).await?;

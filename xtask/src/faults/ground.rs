@@ -164,6 +164,7 @@ impl Ground {
             seed: plan.seed,
             allocations: Allocations::default(),
             node: self.node.clone(),
+            volumes: Mutex::default(),
         };
         let mut violations = Vec::new();
         let result = attended(
@@ -179,6 +180,7 @@ impl Ground {
         verdict(plan, &history, &gates.ledger, clean, &mut violations);
         // What it left goes on its own time; a namespace's deletion would cost the API server more than the plan did.
         let _ = stage.delete_set().await;
+        stage.clear().await;
         let fired = gates.fired.lock().map_or(0, |fired| fired.len());
         Ok(Tried {
             plan: plan.clone(),

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use e2e::faults::Gate;
 use tokio::process::{Child, Command};
 
-use crate::fleet::{Controller, SYSTEM_NAMESPACE};
+use crate::fleet::{Controller, SYSTEM_NAMESPACE, tethered};
 
 /// Tells a controller built for it which bug to have; `controller_kit::bug` reads it.
 const BUG: &str = "GAMEKEEPER_SEEDED_BUG";
@@ -46,7 +46,7 @@ impl Process {
         let kubeconfig = launch.directory.join(format!("{client}.kubeconfig"));
         crate::fleet::routed_kubeconfig(launch.account, gate.address, &kubeconfig)?;
         let log = launch.directory.join(format!("{client}.log"));
-        let mut command = Command::new(launch.binaries.join(controller.name()));
+        let mut command = tethered(&launch.binaries.join(controller.name()));
         command
             .arg("--kubeconfig")
             .arg(&kubeconfig)
@@ -54,8 +54,7 @@ impl Process {
             .args(["--lease-namespace", SYSTEM_NAMESPACE])
             .args(["--namespace", launch.namespace])
             .stdin(Stdio::null())
-            .process_group(0)
-            .kill_on_drop(true);
+            .process_group(0);
         if let Some(bug) = launch.bug {
             command.env(BUG, bug);
         }

@@ -5,8 +5,10 @@
 mod install;
 mod process;
 mod scrape;
+mod tether;
 
 pub(crate) use install::{SYSTEM_NAMESPACE, routed_kubeconfig, service_account_kubeconfig};
 pub use install::{apply_yaml, client_for, install, wait_for_crds};
 pub use process::{Controller, ControllerProcess, Fleet, FleetOptions, Profile, build_controllers};
 pub use scrape::{Scrape, Usage};
+pub(crate) use tether::tethered;

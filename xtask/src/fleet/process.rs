@@ -12,6 +12,7 @@ use tokio::process::{Child, Command};
 
 use super::install::{SYSTEM_NAMESPACE, client_for, install, routed_kubeconfig, service_account_kubeconfig};
 use super::scrape::{Scrape, http_get};
+use super::tether::tethered;
 
 /// The controllers of this version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -77,6 +78,8 @@ pub struct FleetOptions {
     pub common_args: Vec<String>,
     /// Folder of the cluster whose end is also the controllers' end.
     pub cluster_dir: Option<PathBuf>,
+    /// Whether they may go on after this program ends, for [`Fleet::leave_running`]; else nothing that ends it leaves them behind.
+    pub outlives: bool,
 }
 
 impl FleetOptions {
@@ -99,6 +102,7 @@ impl Default for FleetOptions {
             pod_sync_args: Vec::new(),
             common_args: Vec::new(),
             cluster_dir: None,
+            outlives: false,
         }
     }
 }
@@ -121,6 +125,7 @@ struct Launch {
     log: PathBuf,
     extra: Vec<String>,
     cluster_dir: Option<PathBuf>,
+    outlives: bool,
 }
 
 /// The running controllers. Dropping it kills what is left of them.
@@ -192,6 +197,7 @@ impl Fleet {
                     log: directory.join(format!("{}-{replica}.log", controller.name())),
                     extra,
                     cluster_dir: options.cluster_dir.clone(),
+                    outlives: options.outlives,
                 };
                 fleet
                     .processes
@@ -280,7 +286,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// Lets the processes go on after this program ends.
+    /// Lets the processes go on after this program ends, where they were started with [`FleetOptions::outlives`].
     pub fn leave_running(self) {
         for process in self.processes {
             // Tokio would kill the child with its handle; a forgotten handle leaves it alone.
@@ -443,7 +449,11 @@ impl ControllerProcess {
 impl Launch {
     fn spawn(&self, admin_port: u16) -> Result<Child> {
         let log = File::options().create(true).append(true).open(&self.log)?;
-        let mut command = Command::new(&self.binary);
+        let mut command = if self.outlives {
+            Command::new(&self.binary)
+        } else {
+            tethered(&self.binary)
+        };
         if let Some(directory) = &self.cluster_dir {
             command.env(crate::cluster::PROCESS_MARK, directory);
         }

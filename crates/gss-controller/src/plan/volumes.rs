@@ -13,6 +13,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use api_types::{ClaimRetention, GameServerSetView, keys};
+use controller_kit::bug;
 use jiff::Timestamp;
 
 use super::ids::{Id, IdSet};
@@ -125,7 +126,7 @@ fn retention(set: &GameServerSetView) -> (bool, bool) {
     policy.map_or((false, false), |policy| {
         (
             deletes(policy.when_deleted.as_ref()),
-            deletes(policy.when_scaled.as_ref()),
+            deletes(policy.when_scaled.as_ref()) || bug::active("retention-ignored"),
         )
     })
 }

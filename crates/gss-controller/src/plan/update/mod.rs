@@ -16,6 +16,7 @@ pub mod taken;
 use std::cmp::Reverse;
 
 use api_types::keys::claim_reason;
+use controller_kit::bug;
 
 use super::{
     ids::{Id, IdSet},
@@ -189,7 +190,8 @@ pub fn plan(rules: Rules, desired: &IdSet, subjects: &[Subject]) -> UpdatePlan {
         .filter(|subject| subject.stage == Stage::Idle && subject.is_outdated())
         .collect();
     outdated.sort_by_key(|subject| (!subject.recorded, Reverse(subject.priority), Reverse(subject.id)));
-    let kept = usize::try_from(rules.partition).unwrap_or(usize::MAX);
+    let one_less = u64::from(bug::active("partition-off-by-one"));
+    let kept = usize::try_from(rules.partition.saturating_sub(one_less)).unwrap_or(usize::MAX);
     let targets = outdated.len().saturating_sub(kept);
     plan.held_back = (outdated.len() - targets) as u64;
     if rules.halted {
@@ -208,10 +210,8 @@ pub fn plan(rules: Rules, desired: &IdSet, subjects: &[Subject]) -> UpdatePlan {
         let enters = subject.way != Way::Metadata && !subject.out;
         // What is to go by the record goes on, though a cache is behind: or a late look would take it back.
         let going = subject.out && subject.recorded && subject.way == Way::Recreate;
-        if (subject.busy && !going)
-            || (costs && unavailable >= rules.max_unavailable)
-            || (enters && room == 0)
-        {
+        let spent = unavailable >= rules.max_unavailable && !bug::active("update-budget-ignored");
+        if (subject.busy && !going) || (costs && spent) || (enters && room == 0) {
             plan.waiting += 1;
             continue;
         }
@@ -305,6 +305,9 @@ pub fn old_ones(partition: u64, missing: &[Id], subjects: &[Subject]) -> Vec<Id>
         .iter()
         .filter(|subject| subject.is_outdated() && subject.stage == Stage::Idle && !subject.recorded)
         .count() as u64;
+    if bug::active("held-back-made-new") {
+        return Vec::new();
+    }
     let lacking = usize::try_from(partition.saturating_sub(old)).unwrap_or(usize::MAX);
     missing.iter().copied().take(lacking).collect()
 }

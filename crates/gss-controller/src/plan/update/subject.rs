@@ -7,6 +7,8 @@ use api_types::{
     keys::{annotation, claim_reason, label, lifecycle},
 };
 
+use controller_kit::bug;
+
 use super::{
     Rules, Stage, Subject, Way,
     change::{Change, InPlace, between},
@@ -33,6 +35,7 @@ pub fn rules(set: &GameServerSetView) -> Rules {
     // Where rollingUpdate is given, RollingUpdate is meant.
     let rolls = rolling.is_some() || matches!(type_, None | Some(UpdateStrategyType::RollingUpdate));
     let paused = rolling.and_then(|rolling| rolling.paused).unwrap_or(false);
+    let paused = paused && !bug::active("paused-ignored");
     let unknown = matches!(policy(set), PodUpdatePolicy::Other(_));
     let replicas = u64::try_from(set.spec.replicas).unwrap_or(0);
     let limit = rolling.and_then(|rolling| rolling.max_unavailable.as_ref());
@@ -150,7 +153,7 @@ impl<'a> Ways<'a> {
         if self.observed.history.revisions.is_update(revision) {
             return Way::UpToDate;
         }
-        if matches!(self.policy, PodUpdatePolicy::ReCreate) {
+        if matches!(self.policy, PodUpdatePolicy::ReCreate) || bug::active("in-place-not-tried") {
             return Way::Recreate;
         }
         let refused = self.observed.pending.refused.get(&pod.metadata.uid);
@@ -244,6 +247,7 @@ pub fn subjects(observed: &Observed, record: &Record, out: &[Taken], ways: &Ways
                 || ways.is_unknown(pod)
                 // Somebody has decided about a later version of it.
                 || taken.is_some_and(|taken| taken.version > version);
+            let busy = busy && !bug::active("old-pod-updated");
             Some(Subject {
                 id: server.id,
                 uid: seen.uid.clone(),
@@ -252,11 +256,13 @@ pub fn subjects(observed: &Observed, record: &Record, out: &[Taken], ways: &Ways
                 available: seen.available,
                 stage,
                 way: ways.way(server.id, pod),
-                protected: protects && server.standing.allocated,
+                protected: protects && server.standing.allocated && !bug::active("players-disturbed"),
                 held: hook.is_some_and(|hook| is_held(hook, &pod.metadata)),
                 hooked: hook.is_some(),
                 accepted: hook.is_none_or(|hook| is_satisfied(hook, &pod.metadata)),
-                complete: stage != Stage::Updating || completion_of(pod, observed) == Completion::Done,
+                complete: stage != Stage::Updating
+                    || completion_of(pod, observed) == Completion::Done
+                    || bug::active("in-place-too-early"),
                 grace_left: grace_left(observed, pod),
                 priority: priority(observed, server.id, pod),
                 recorded: taken.is_some_and(|taken| taken.pod_uid == seen.uid)

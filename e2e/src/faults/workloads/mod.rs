@@ -1,5 +1,8 @@
 //! What users do to a set, each in a few steps that end at rest.
 
+mod updates;
+mod volumes;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -10,7 +13,7 @@ use rand::seq::SliceRandom as _;
 use rand::{SeedableRng as _, rngs::StdRng};
 use serde_json::{Value, json};
 
-use super::history::{POD, SET};
+use super::history::{CLAIM, POD, SET};
 use super::rest::{Rest, owner, uid};
 use super::stage::{GAME, Stage};
 
@@ -44,7 +47,19 @@ pub const ALL: &[Workload] = &[
     workload("set-deletion", |stage| Box::pin(set_deletion(stage))),
     workload("pre-delete-hook", |stage| Box::pin(pre_delete_hook(stage))),
     workload("failed-pods", |stage| Box::pin(failed_pods(stage))),
+    update("update-recreate", |stage| Box::pin(updates::recreate(stage))),
+    update("update-in-place", |stage| Box::pin(updates::in_place(stage))),
+    update("paused", |stage| Box::pin(updates::paused(stage))),
+    update("partition", |stage| Box::pin(updates::partition(stage))),
+    workload("volumes", |stage| Box::pin(volumes::volumes(stage))),
 ];
+
+const fn update(name: &'static str, steps: for<'a> fn(&'a Stage) -> BoxFuture<'a, Result<()>>) -> Workload {
+    Workload {
+        max_unavailable: Some(updates::MAX_UNAVAILABLE),
+        ..workload(name, steps)
+    }
+}
 
 const fn workload(name: &'static str, steps: for<'a> fn(&'a Stage) -> BoxFuture<'a, Result<()>>) -> Workload {
     Workload {
@@ -153,18 +168,21 @@ async fn set_deletion(stage: &Stage) -> Result<()> {
     stage.create(3, &json!({})).await?;
     stage.settle(&Rest::ids(&[0, 1, 2])).await?;
     stage.delete_set().await?;
-    stage
-        .until("not all is gone", |history| {
-            let left = history
-                .now
-                .iter()
-                .filter(|(_, object)| is_of_game(object))
-                .count();
-            (left > 0).then(|| format!("{left} objects left"))
-        })
-        .await?;
+    all_gone(stage).await?;
     stage.create(2, &json!({})).await?;
     stage.settle(&Rest::ids(&[0, 1])).await
+}
+
+/// Waits until nothing of the set is left but its claims.
+async fn all_gone(stage: &Stage) -> Result<()> {
+    stage
+        .until("not all is gone", |history| {
+            let now = history.now.iter();
+            let left = now.filter(|((kind, _), object)| *kind != CLAIM && is_of_game(object));
+            let left = left.count();
+            (left > 0).then(|| format!("{left} objects left"))
+        })
+        .await
 }
 
 fn is_of_game(object: &Value) -> bool {
