@@ -162,6 +162,9 @@ pub struct UpdatePlan {
 impl Subject {
     /// Whether it may be counted on.
     pub fn serves(&self) -> bool {
+        if bug::active("unready-counts") {
+            return !self.leaving;
+        }
         self.available && !self.leaving && !self.busy && !self.out && self.stage == Stage::Idle
     }
 

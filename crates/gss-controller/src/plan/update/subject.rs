@@ -247,7 +247,6 @@ pub fn subjects(observed: &Observed, record: &Record, out: &[Taken], ways: &Ways
                 || ways.is_unknown(pod)
                 // Somebody has decided about a later version of it.
                 || taken.is_some_and(|taken| taken.version > version);
-            let busy = busy && !bug::active("old-pod-updated");
             Some(Subject {
                 id: server.id,
                 uid: seen.uid.clone(),
