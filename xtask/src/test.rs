@@ -182,7 +182,7 @@ async fn kwok(root: &Path, count: &mut Count) -> Result<()> {
 /// The trials as CI runs them: the same code and checks, fewer rounds.
 const SHORT_TRIALS: [&str; 7] = [
     // Pinned: the same plans each time, so that what fails is what changed. Then the harness itself.
-    "faults --seed 1 --plans 35",
+    "faults --seed 1 --plans 36",
     "faults --seed 1 --seeded-bugs 8",
     "trial kill --rounds 2 --replicas 60",
     "trial allocate --servers 120 --duration 15",

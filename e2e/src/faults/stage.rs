@@ -18,7 +18,7 @@ use super::{Ledger, allocations::Allocations, ledger::lock};
 
 /// Name of the set of every workload.
 pub const GAME: &str = "game";
-/// How long a set may take to come to rest, faults and restarts included.
+/// How long a set may take to come to rest, faults and restarts included, on a machine that has time for it.
 pub const BOUND: Duration = Duration::from_secs(25);
 /// A set at rest must not be written to for so long.
 pub const QUIET: Duration = Duration::from_millis(700);
@@ -39,16 +39,19 @@ pub struct Stage {
     pub allocations: Allocations,
     /// A node's name: Pods bound to it need no scheduler.
     pub node: String,
+    /// How long each step may take: [`BOUND`], or more where the clean run took long.
+    pub bound: Duration,
     /// Names of volumes that were made.
     pub volumes: Mutex<Vec<String>>,
 }
 
 /// Something that did not come about in time: a violation, where other errors mean that the plan could not be tried.
 #[derive(Debug, thiserror::Error)]
-#[error("{what}, after {} s: {why}", BOUND.as_secs())]
+#[error("{what}, after {} s: {why}", .bound.as_secs())]
 pub struct NotInTime {
     what: String,
     why: String,
+    bound: Duration,
 }
 
 impl Stage {
@@ -179,13 +182,13 @@ impl Stage {
     /// Takes a server for players, as soon as nothing else is written to it.
     ///
     /// # Errors
-    /// [`NotInTime`] after [`BOUND`]; when the API server can't be reached.
+    /// [`NotInTime`] after [`Stage::bound`]; when the API server can't be reached.
     pub async fn allocate_surely(&self, name: &str) -> Result<()> {
-        let deadline = Instant::now() + BOUND;
+        let deadline = Instant::now() + self.bound;
         while !self.allocate(name).await? {
             if Instant::now() > deadline {
                 let (what, why) = (format!("{name} can't be allocated"), String::new());
-                return Err(NotInTime { what, why }.into());
+                return Err(self.late(what, why));
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -232,6 +235,11 @@ impl Stage {
         self.patch_server(name, &json!({"opsState": "None"})).await
     }
 
+    fn late(&self, what: String, why: String) -> anyhow::Error {
+        let bound = self.bound;
+        NotInTime { what, why, bound }.into()
+    }
+
     /// Looks at what was seen so far.
     pub fn see<R>(&self, look: impl FnOnce(&History) -> Option<R>) -> Option<R> {
         self.observer.look(&self.namespace, look).flatten()
@@ -240,10 +248,10 @@ impl Stage {
     /// Waits until `missing` gives nothing any more.
     ///
     /// # Errors
-    /// [`NotInTime`] after [`BOUND`].
+    /// [`NotInTime`] after [`Stage::bound`].
     pub async fn until(&self, what: &str, missing: impl Fn(&History) -> Option<String>) -> Result<()> {
         let mut ticks = self.observer.open(&self.namespace);
-        let deadline = Instant::now() + BOUND;
+        let deadline = Instant::now() + self.bound;
         loop {
             ticks.mark_unchanged();
             let Some(why) = self.see(&missing) else {
@@ -254,7 +262,7 @@ impl Stage {
                 Ok(Err(_)) => bail!("the observer ended"),
                 Err(_) => {
                     let what = what.to_owned();
-                    return Err(NotInTime { what, why }.into());
+                    return Err(self.late(what, why));
                 }
             }
         }
@@ -263,7 +271,7 @@ impl Stage {
     /// Waits until the set is at rest as described.
     ///
     /// # Errors
-    /// [`NotInTime`] after [`BOUND`].
+    /// [`NotInTime`] after [`Stage::bound`].
     pub async fn settle(&self, rest: &Rest) -> Result<()> {
         self.until("not at rest", |history| rest.difference(GAME, history))
             .await
@@ -272,9 +280,9 @@ impl Stage {
     /// Waits until nothing is written any more.
     ///
     /// # Errors
-    /// [`NotInTime`] after [`BOUND`].
+    /// [`NotInTime`] after [`Stage::bound`].
     pub async fn quiet(&self) -> Result<()> {
-        let deadline = Instant::now() + BOUND;
+        let deadline = Instant::now() + self.bound;
         loop {
             let since = self.ledger.last_write().elapsed();
             if since >= QUIET {
@@ -292,7 +300,7 @@ impl Stage {
                     format!("last: {} {}", entry.client, entry.call)
                 });
                 let what = "still writing at rest".to_owned();
-                return Err(NotInTime { what, why }.into());
+                return Err(self.late(what, why));
             }
             tokio::time::sleep(QUIET.saturating_sub(since)).await;
         }
@@ -301,7 +309,7 @@ impl Stage {
     /// Waits until Pods in this lifecycle state are `count`, and gives their names.
     ///
     /// # Errors
-    /// [`NotInTime`] after [`BOUND`].
+    /// [`NotInTime`] after [`Stage::bound`].
     pub async fn in_lifecycle(&self, state: &str, count: usize) -> Result<Vec<String>> {
         let named = |history: &History| -> Vec<String> {
             let key = api_types::keys::label::LIFECYCLE_STATE;

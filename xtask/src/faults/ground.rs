@@ -10,6 +10,7 @@ use api_types::GameServer;
 use e2e::faults::invariants::{self, Violation};
 use e2e::faults::{
     Allocations, Crash, Gates, History, Ledger, Lost, NotInTime, Observer, Outcome, Plan, Stage, Traffic,
+    stage,
 };
 use k8s_openapi::api::core::v1::{Namespace, Node, ServiceAccount};
 use kube::api::{Api, DeleteParams, ListParams, PostParams};
@@ -44,6 +45,8 @@ pub(super) struct Ground {
 pub(super) struct Clean {
     pub(super) outcome: Outcome,
     pub(super) traffic: Traffic,
+    /// How long all of its steps took together.
+    pub(super) took: Duration,
 }
 
 /// One plan after it was tried.
@@ -164,6 +167,8 @@ impl Ground {
             seed: plan.seed,
             allocations: Allocations::default(),
             node: self.node.clone(),
+            // On a machine with much else to do everything takes longer, and nothing is wrong with that.
+            bound: clean.map_or(4 * stage::BOUND, |clean| stage::BOUND.max(3 * clean.took)),
             volumes: Mutex::default(),
         };
         let mut violations = Vec::new();

@@ -10,7 +10,7 @@ mod seeded;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use e2e::faults::plan::Learned;
@@ -197,6 +197,7 @@ async fn learn(ground: &Ground, chosen: &[Workload], lanes: usize) -> Result<Kno
         let clean = Clean {
             outcome: Outcome::of(&tried.history, tried.plan.workload.racy, &entries),
             traffic: Traffic::of(&entries),
+            took: Duration::from_secs_f64(tried.seconds),
         };
         knowledge.insert(name, (learned, clean));
         tried.forget();

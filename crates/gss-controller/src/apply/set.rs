@@ -261,7 +261,7 @@ impl<'a> Pass<'a> {
 /// What follows a status that is stored: nothing.
 fn written() -> StatusWrite {
     if bug::active("writes-at-rest") {
-        return StatusWrite::In(STATUS_INTERVAL);
+        return StatusWrite::In(STATUS_INTERVAL / 5);
     }
     StatusWrite::Done
 }
