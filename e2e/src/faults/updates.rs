@@ -17,6 +17,9 @@ pub(super) struct Updates {
     max_unavailable: Option<usize>,
     /// Desired ids that were available before: what comes before that is growth.
     served: BTreeSet<u32>,
+    /// UIDs of Pods that were ready and were not taken out of service since. The simulated kubelet says now and then once more that a
+    /// Pod has just started, and is not ready; that is nobody's doing.
+    ready: BTreeSet<String>,
     /// UIDs of Pods that no controller and no user took away.
     taken: BTreeSet<String>,
     /// The template's revision that each id's latest Pod has.
@@ -131,11 +134,18 @@ impl Updates {
         let most = self.max_unavailable?;
         let set = state.get(&(SET, GAME.to_owned()))?;
         let wanted = ids(&set["status"]["plan"]["desired"]);
-        let up: BTreeSet<u32> = state
-            .iter()
-            .filter(|((kind, _), pod)| *kind == POD && is_ready(pod) && !is_terminating(pod))
-            .filter_map(|((_, name), _)| names::ordinal_of(name))
-            .collect();
+        let pods = state.iter().filter(|((kind, _), _)| *kind == POD);
+        let mut up = BTreeSet::new();
+        for ((_, name), pod) in pods.filter(|(_, pod)| !is_terminating(pod)) {
+            if is_ready(pod) {
+                self.ready.insert(uid(pod).to_owned());
+            } else if label(pod, label::LIFECYCLE_STATE) == lifecycle::UPDATING {
+                self.ready.remove(uid(pod));
+            }
+            if self.ready.contains(uid(pod)) {
+                up.extend(names::ordinal_of(name));
+            }
+        }
         self.served.extend(&up);
         self.served.retain(|id| wanted.contains(id));
         let down: Vec<&u32> = self.served.difference(&up).collect();
@@ -240,10 +250,16 @@ mod tests {
     #[test]
     fn growth_is_not_unavailability_and_two_servers_at_once_are_too_many() {
         let mut events = running(&json!({}));
-        events.push(event(5, POD, "game-0", pod("game-0", "one", "Normal", false)));
+        events.push(event(5, POD, "game-0", pod("game-0", "one", "Updating", false)));
         assert_eq!(broken(events.clone()), [""; 0]);
-        events.push(event(6, POD, "game-1", pod("game-1", "one", "Normal", false)));
-        assert_eq!(broken(events), ["I7"]);
+        let mut flaps = events.clone();
+        flaps.push(event(6, POD, "game-1", pod("game-1", "one", "Normal", false)));
+        assert_eq!(broken(flaps), [""; 0]);
+        events.push(event(6, POD, "game-1", pod("game-1", "one", "Updating", false)));
+        assert_eq!(broken(events.clone()), ["I7"]);
+        // Back in service is who is ready again.
+        events.push(event(7, POD, "game-1", pod("game-1", "two", "Normal", false)));
+        assert_eq!(broken(events), ["I7", "I7"]);
     }
 
     #[test]
