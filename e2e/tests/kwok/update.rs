@@ -389,3 +389,88 @@ async fn a_hook_holds_an_update_in_place_and_takes_the_server_back() -> Result<(
     })
     .await
 }
+
+#[tokio::test]
+async fn a_server_that_is_allocated_in_its_grace_period_is_let_be() -> Result<()> {
+    in_namespace(async |world| {
+        let settings = json!({
+            "podUpdatePolicy": "InPlaceIfPossible", "inPlaceUpdateStrategy": {"gracePeriodSeconds": 4},
+        });
+        let mut spec = rolling("1", "1", &settings);
+        spec["scaleStrategy"] = json!({"protectAllocated": true});
+        world.settled_set("a", 1, &spec).await?;
+        world.patch_set("a", &template("2", "1")).await?;
+        let state = |s: &Snapshot| s.pod_label("a-0", label::LIFECYCLE_STATE).map(str::to_owned);
+        world
+            .until("it is out of service", |s| {
+                state(s).as_deref() == Some("Updating")
+            })
+            .await?;
+        world.set_ops_state("a-0", "Allocated").await?;
+        world
+            .until("it is back in service as it was", |s| {
+                state(s).as_deref() == Some("Normal")
+                    && blocked(s, "a").as_deref() == Some("AllocatedServers")
+            })
+            .await?;
+        world.fence().await?;
+        let now = world.now();
+        assert_eq!(tags(&now, "a", "game"), tagged([("a-0", "1")]));
+        assert_eq!(
+            container(&now, "a-0", "game").map(|status| status.restart_count),
+            Some(0)
+        );
+        world.set_ops_state("a-0", "None").await?;
+        all_updated(world, "a", 1).await
+    })
+    .await
+}
+
+/// The test is the kubelet here: it says which CPU and memory are in force.
+#[tokio::test]
+async fn cpu_and_memory_are_changed_in_the_running_pod() -> Result<()> {
+    in_namespace(async |world| {
+        let resources = |cpu: &str| json!({"requests": {"cpu": cpu, "memory": "16Mi"}});
+        let mut spec = rolling("1", "1", &json!({"podUpdatePolicy": "InPlaceIfPossible"}));
+        spec["gameServerTemplate"]["spec"]["containers"][0]["resources"] = resources("10m");
+        world.settled_set("a", 1, &spec).await?;
+        // The API server takes it from a kubelet that says nothing of resources that it cannot resize.
+        report_resources(world, &resources("10m")).await?;
+        let before = world.now();
+        spec["gameServerTemplate"]["spec"]["containers"][0]["resources"] = resources("20m");
+        world.patch_set("a", &spec).await?;
+        let asked = |s: &Snapshot| {
+            let containers = &s.pods.get("a-0")?.spec.as_ref()?.containers;
+            let game = containers.iter().find(|found| found.name == "game")?;
+            Some(game.resources.as_ref()?.requests.as_ref()?.get("cpu")?.0.clone())
+        };
+        world
+            .until("the Pod asks for more", |s| asked(s).as_deref() == Some("20m"))
+            .await?;
+        assert!(status(&world.now(), "a").is_none_or(|status| status.updated_replicas == 0));
+        report_resources(world, &resources("20m")).await?;
+        all_updated(world, "a", 1).await?;
+        let now = world.now();
+        assert_eq!(now.uids("a"), before.uids("a"));
+        assert_eq!(
+            ready_since(&now, "a-0"),
+            ready_since(&before, "a-0"),
+            "it stayed in service"
+        );
+        Ok(())
+    })
+    .await
+}
+
+/// Says that these are in force in the container `game` of `a-0`.
+async fn report_resources(world: &World, resources: &Value) -> Result<()> {
+    let statuses = ["game", "side"].map(|name| container(&world.now(), "a-0", name));
+    let mut statuses = serde_json::to_value(statuses)?;
+    statuses[0]["resources"] = resources.clone();
+    let report = Patch::Merge(json!({"status": {"containerStatuses": statuses}}));
+    world
+        .pods()
+        .patch_status("a-0", &PatchParams::default(), &report)
+        .await?;
+    Ok(())
+}

@@ -144,6 +144,12 @@ pub async fn import_images(running: &Cluster, directory: &Path) -> Result<()> {
     for version in ["1", "2"] {
         cluster::images::import(running, "game", &format!("gamekeeper.local/demo/game:{version}")).await?;
     }
+    // Another tag of the same content, as a registry's `latest` often is.
+    let (one, again) = (
+        "gamekeeper.local/demo/game:1",
+        "gamekeeper.local/demo/game:1-again",
+    );
+    cluster::images::import_twice(running, "game", one, again).await?;
     let mut references = BTreeSet::new();
     for entry in
         std::fs::read_dir(directory).with_context(|| format!("can't list {}", directory.display()))?

@@ -2,7 +2,8 @@
 //!
 //! # Order of effects
 //! 1. The Pod is taken out of service: gate closed, Ready false and state `Updating`, in one request to its `status`, with the
-//!    version the decision was made from. Whoever changed the Pod meanwhile makes it fail, and another plan is made.
+//!    version the decision was made from, which is in the plan record. Whoever changed the Pod meanwhile makes it fail, and
+//!    another plan is made.
 //! 2. When the grace period is over, CPU and memory through `resize`, then images, labels and annotations with the revision they
 //!    belong to. Until the revision is on the Pod, the step is taken again.
 //! 3. When the containers run what the spec says, the gate is opened and the state is `Normal`, in one request.
@@ -28,9 +29,10 @@ use crate::{
         ids::Id,
         server::Standing,
         update::{
-            Act, Step,
+            Act, Stage, Step,
             change::InPlace,
-            subject::{Ways, grace_seconds, in_place_hook, overridden},
+            completion::Completion,
+            subject::{Ways, completion_of, grace_seconds, in_place_hook, overridden, revision_of, stage},
         },
     },
     status::rfc3339,
@@ -124,23 +126,20 @@ impl Pass<'_> {
                 Ok(())
             }
             Act::Prepare => {
-                let again = crate::plan::update::subject::stage(pod) == crate::plan::update::Stage::Updated;
+                let again = stage(pod) == Stage::Updated;
                 let body = in_place::prepare(&self.observed.set, pod, again, now);
                 self.patch_pod(pod, None, version, body, "prepare an update in place")
                     .await?;
                 Ok(())
             }
             Act::Start => self.start(step, pod, &change()?, now).await,
-            Act::Begin => self.begin(pod, &change()?, version, now).await,
+            Act::Begin => self.begin(step.id, pod, &change()?, version, now).await,
             Act::Finish => self.finish(pod, version, now).await,
         }
     }
 
     /// Out of service; and, without a grace period, changed at once.
     async fn start(&self, step: &Step, pod: &PodView, change: &InPlace, now: &str) -> Result<(), Error> {
-        if !bug::active("players-disturbed") {
-            self.ask_the_allocator(step, pod).await?;
-        }
         let version = if bug::active("start-without-version") {
             Precondition::uid(&step.uid)
         } else {
@@ -148,9 +147,10 @@ impl Pass<'_> {
         };
         let guarded = pod.has_gate(keys::IN_PLACE_UPDATE_READY) && !change.images.is_empty();
         let waits = grace_seconds(&self.observed.set) > 0;
-        if !guarded && !waits {
-            return self.begin(pod, change, version, now).await;
+        if !guarded && !waits && !self.protects() {
+            return self.begin(step.id, pod, change, version, now).await;
         }
+        self.ask_the_allocator(step.id, pod).await?;
         let (subresource, body) = if guarded {
             (Some("status"), in_place::start(pod, now))
         } else {
@@ -163,16 +163,23 @@ impl Pass<'_> {
             return Ok(());
         }
         // What was decided about is the Pod as it was before our own write; it is the same Pod.
-        self.begin(pod, change, Precondition::uid(&step.uid), now).await
+        self.begin(step.id, pod, change, Precondition::uid(&step.uid), now)
+            .await
     }
 
+    /// Changes the containers.
+    ///
+    /// Under `protectAllocated` the allocator is asked first. The Pod says by now that it is out of service: an allocation made
+    /// before that is seen here, and nothing has been done to the server; one made later chose a server that was not Ready.
     async fn begin(
         &self,
+        id: Id,
         pod: &PodView,
         change: &InPlace,
         precondition: Precondition<'_>,
         now: &str,
     ) -> Result<(), Error> {
+        self.ask_the_allocator(id, pod).await?;
         let mut precondition = precondition;
         if !change.resources.is_empty() {
             let body = in_place::resize(change);
@@ -198,29 +205,58 @@ impl Pass<'_> {
 
     async fn finish(&self, pod: &PodView, version: Precondition<'_>, now: &str) -> Result<(), Error> {
         let hook = in_place_hook(&self.observed.set);
-        let accepted = hook.is_none_or(|hook| crate::plan::hooks::is_satisfied(&hook, &pod.metadata));
+        let accepts = |pod: &PodView| {
+            hook.as_ref()
+                .is_none_or(|hook| crate::plan::hooks::is_satisfied(hook, &pod.metadata))
+        };
+        let accepted = accepts(pod);
         let closed = pod
             .condition(keys::IN_PLACE_UPDATE_READY)
             .is_none_or(|gate| gate.status != "True");
         let gate = pod.has_gate(keys::IN_PLACE_UPDATE_READY) && closed;
         let subresource = gate.then_some("status");
         let body = in_place::finish(accepted, gate, now);
-        self.patch_pod(pod, subresource, version, body, "end an update in place")
+        let action = "end an update in place";
+        let sent = self
+            .patch_pod(pod, subresource, version, body.clone(), action)
             .await?;
+        if sent == Sent::Done {
+            return Ok(());
+        }
+        // pod-sync and the kubelet write to a Pod that is being updated: where that is all, it is not kept out of service until
+        // the next pass.
+        let target = Target::new(POD, &self.key.namespace, &pod.metadata.name);
+        let live = self.apply.writer.read::<PodView>(&target).await;
+        let live = live.map_err(Error::during("read a Pod"))?;
+        let is_done = |live: &PodView| {
+            live.metadata.uid == pod.metadata.uid
+                && stage(live) == stage(pod)
+                && revision_of(live) == revision_of(pod)
+                && !live.metadata.is_terminating()
+                && accepts(live) == accepted
+                && completion_of(live, self.observed) == Completion::Done
+        };
+        if let Some(live) = live.filter(is_done) {
+            let version = Precondition::version(&live.metadata.uid, &live.metadata.resource_version);
+            self.patch_pod(&live, subresource, version, body, action).await?;
+        }
         Ok(())
+    }
+
+    fn protects(&self) -> bool {
+        let strategy = self.observed.set.spec.scale_strategy.as_ref();
+        strategy
+            .and_then(|strategy| strategy.protect_allocated)
+            .unwrap_or(false)
     }
 
     /// Under `protectAllocated` the GameServer is read once more: the cache may be a moment behind an allocation, and nothing
     /// orders it with a write to the Pod.
-    async fn ask_the_allocator(&self, step: &Step, pod: &PodView) -> Result<(), Error> {
-        let strategy = self.observed.set.spec.scale_strategy.as_ref();
-        if !strategy
-            .and_then(|strategy| strategy.protect_allocated)
-            .unwrap_or(false)
-        {
+    async fn ask_the_allocator(&self, id: Id, pod: &PodView) -> Result<(), Error> {
+        if !self.protects() || bug::active("players-disturbed") {
             return Ok(());
         }
-        let name = names::pod_name(&self.key.name, step.id);
+        let name = names::pod_name(&self.key.name, id);
         let target = Target::new(GAME_SERVER, &self.key.namespace, &name);
         let live = self.apply.writer.read::<GameServerView>(&target).await;
         let live = live.map_err(Error::during("read a GameServer"))?;

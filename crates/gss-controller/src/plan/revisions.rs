@@ -216,3 +216,7 @@ fn trim(input: &RevisionInput<'_>, update: &Named, current: &Named) -> Vec<Revis
         })
         .collect()
 }
+
+#[cfg(test)]
+#[path = "revisions_tests.rs"]
+mod tests;

@@ -63,7 +63,24 @@ pub(super) fn history(observed: &Observed) -> Vec<RevisionStatus> {
     history
 }
 
-/// Updates in place that should have been done long ago: the servers, and what they wait for.
+/// What the kubelet says of an image that it will not get without help. It goes on trying, and the two words for a failed pull
+/// take turns: what is made of them must not.
+fn hopeless(reason: &str) -> Option<&'static str> {
+    match reason {
+        "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable" => {
+            Some("cannot be pulled (ErrImagePull)")
+        }
+        "ErrImageNeverPull" => Some("is not on the node, and its pull policy is Never (ErrImageNeverPull)"),
+        "InvalidImageName" => Some("has a name that is none (InvalidImageName)"),
+        "ImageInspectError" => Some("cannot be read (ImageInspectError)"),
+        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
+            Some("cannot be started; look at the Pod's events")
+        }
+        _ => None,
+    }
+}
+
+/// Updates in place that should have been done long ago, or will not be without help: the servers, and why.
 pub(super) fn stuck(observed: &Observed) -> Vec<(u32, String)> {
     let updating = observed
         .pods
@@ -73,8 +90,21 @@ pub(super) fn stuck(observed: &Observed) -> Vec<(u32, String)> {
         .filter_map(|(id, pod)| match completion_of(pod, observed) {
             Completion::Waiting {
                 container, seconds, ..
-            } if seconds >= DEADLINE_SECONDS => Some((*id, container)),
-            _ => None,
+            } => {
+                let waiting = pod.container_status(&container).and_then(|now| now.waiting.as_deref());
+                if let Some(why) = waiting.and_then(hopeless) {
+                    let image = pod.container(&container).map_or("", |wanted| wanted.image.as_str());
+                    return Some((*id, format!("image {image} of container {container} {why}")));
+                }
+                (seconds >= DEADLINE_SECONDS).then(|| {
+                    let minutes = DEADLINE_SECONDS / 60;
+                    (*id, format!(
+                        "container {container} does not run what its Pod says {minutes} minutes after it was changed; look at the \
+                         Pod's events",
+                    ))
+                })
+            }
+            Completion::Done => None,
         })
         .collect()
 }
@@ -92,12 +122,8 @@ pub(super) fn look_in(observed: &Observed) -> Option<i64> {
 /// Condition `UpdateBlocked`. The reason is the most pressing one; the message has them all.
 pub(super) fn update_blocked(observed: &Observed, plan: &Plan) -> Condition {
     let mut found: Vec<(&str, String)> = Vec::new();
-    for (id, container) in stuck(observed) {
-        found.push(("InPlaceUpdateStuck", format!(
-            "server {id}: container {container} does not run its new image {} minutes after it was changed; look at the \
-             Pod's events",
-            DEADLINE_SECONDS / 60,
-        )));
+    for (id, why) in stuck(observed) {
+        found.push(("InPlaceUpdateStuck", format!("server {id}: {why}")));
     }
     let with = |wanted: &dyn Fn(&Obstacle) -> bool| -> IdSet {
         plan.update

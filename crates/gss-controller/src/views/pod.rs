@@ -67,6 +67,9 @@ pub struct ContainerStatus {
     pub container_id: String,
     /// Whether it passes its readiness probe.
     pub ready: bool,
+    /// Why it is not started: `state.waiting.reason`.
+    #[serde(rename = "state", deserialize_with = "waiting_reason")]
+    pub waiting: Option<String>,
     /// CPU and memory in force; nothing where the kubelet does not say.
     #[serde(deserialize_with = "null_as_default")]
     pub resources: Resources,
@@ -221,6 +224,23 @@ fn null_as_default<'de, D: serde::Deserializer<'de>, T: Deserialize<'de> + Defau
     Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
+fn waiting_reason<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct State {
+        waiting: Option<Waiting>,
+    }
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Waiting {
+        reason: Option<String>,
+    }
+    let state = Option::<State>::deserialize(deserializer)?;
+    Ok(state
+        .and_then(|state| state.waiting?.reason)
+        .filter(|reason| !reason.is_empty()))
+}
+
 impl From<WirePod> for PodView {
     fn from(wire: WirePod) -> Self {
         let mut metadata = wire.metadata;
@@ -278,7 +298,7 @@ mod tests {
                 "phase": "Running",
                 "conditions": [{ "type": "Ready", "status": "False", "reason": "ContainersNotReady", "message": "m" }],
                 "containerStatuses": [{ "name": "game", "image": "docker.io/game:1", "imageID": "sha256:1", "containerID": "c://1",
-                    "ready": true, "resources": { "requests": { "memory": "1Gi" } } }],
+                    "ready": true, "state": { "waiting": { "reason": "ErrImagePull" } }, "resources": { "requests": { "memory": "1Gi" } } }],
             },
         }))
         .unwrap();
@@ -298,6 +318,7 @@ mod tests {
             ("sha256:1", "c://1")
         );
         assert_eq!(status.resources.requests.memory.as_deref(), Some("1Gi"));
+        assert_eq!(status.waiting.as_deref(), Some("ErrImagePull"));
         assert_eq!(pod.condition("Ready").unwrap().message.as_deref(), Some("m"));
         assert!(pod.has_gate("InPlaceUpdateReady"));
     }

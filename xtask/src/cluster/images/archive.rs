@@ -7,11 +7,16 @@ use serde_json::{Value, json};
 
 use crate::cluster::digest::sha256_hex;
 
-/// Writes the image of one uncompressed `layer` to `output`, to be known as `reference`.
+/// Writes the image of one uncompressed `layer`, made for `reference`, to `output`, to be known as `name`.
 ///
 /// # Errors
 /// When `output` can't be written.
-pub(super) fn write(output: impl Write, reference: &str, layer: &[u8], config: &Value) -> Result<()> {
+pub(super) fn write(
+    output: impl Write,
+    (reference, name): (&str, &str),
+    layer: &[u8],
+    config: &Value,
+) -> Result<()> {
     let mut archive = tar::Builder::new(output);
     add(&mut archive, "oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
     let image_config = serde_json::to_vec(&json!({
@@ -32,8 +37,8 @@ pub(super) fn write(output: impl Write, reference: &str, layer: &[u8], config: &
     let mut entry = descriptor("application/vnd.oci.image.manifest.v1+json", &manifest);
     entry["annotations"] = json!({
         // containerd takes the whole name from its own key; the standard one is for Docker.
-        "io.containerd.image.name": reference,
-        "org.opencontainers.image.ref.name": reference,
+        "io.containerd.image.name": name,
+        "org.opencontainers.image.ref.name": name,
     });
     for blob in [layer, &image_config, &manifest] {
         add(
@@ -86,7 +91,13 @@ mod tests {
     /// Files of the archive of one image under this name, by path.
     fn files_of(reference: &str) -> BTreeMap<String, Vec<u8>> {
         let mut bytes = Vec::new();
-        write(&mut bytes, reference, b"layer", &json!({"Entrypoint": ["/x"]})).unwrap();
+        write(
+            &mut bytes,
+            (reference, reference),
+            b"layer",
+            &json!({"Entrypoint": ["/x"]}),
+        )
+        .unwrap();
         let mut files = BTreeMap::new();
         for entry in tar::Archive::new(bytes.as_slice()).entries().unwrap() {
             let mut entry = entry.unwrap();

@@ -40,16 +40,31 @@ pub async fn import(cluster: &Cluster, recipe: &str, reference: &str) -> Result<
     }
 }
 
+/// The same under a second name: two tags of one image.
+///
+/// # Errors
+/// As [`import`].
+pub async fn import_twice(cluster: &Cluster, recipe: &str, reference: &str, other: &str) -> Result<()> {
+    import(cluster, recipe, reference).await?;
+    if cluster.provider != Provider::Local || !cluster.nodes.kubelet {
+        return Ok(());
+    }
+    let file = archive_file(recipe, reference, other)?;
+    containerd::import(&containerd::socket(&paths::run_dir(&cluster.dir)), file.path())
+        .await
+        .with_context(|| format!("can't import {recipe} as {other}"))
+}
+
 /// Imports the image of `recipe` as `reference` into the containerd at `socket`.
 pub(crate) async fn import_into(socket: &Path, recipe: &str, reference: &str) -> Result<()> {
-    let file = archive_file(recipe, reference)?;
+    let file = archive_file(recipe, reference, reference)?;
     containerd::import(socket, file.path())
         .await
         .with_context(|| format!("can't import {recipe} as {reference}"))
 }
 
 async fn import_into_kind(name: &str, recipe: &str, reference: &str) -> Result<()> {
-    let file = archive_file(recipe, reference)?;
+    let file = archive_file(recipe, reference, reference)?;
     let mut command = Command::new("kind");
     command
         .args(["load", "image-archive", "--name", &foreign::kind_name(name)])
@@ -64,14 +79,20 @@ async fn import_into_kind(name: &str, recipe: &str, reference: &str) -> Result<(
     Ok(())
 }
 
-fn archive_file(recipe: &str, reference: &str) -> Result<tempfile::NamedTempFile> {
+/// The image that `recipe` makes for `reference`, to be known as `name`.
+fn archive_file(recipe: &str, reference: &str, name: &str) -> Result<tempfile::NamedTempFile> {
     let recipe = Recipe::read(&paths::repo_root().join("e2e/images"), recipe)?;
-    let reference = reference::normalise(reference)?;
+    let (reference, name) = (reference::normalise(reference)?, reference::normalise(name)?);
     let layer = recipe.layer(Path::new(host::BUSYBOX))?;
     let file = tempfile::Builder::new()
         .prefix("gamekeeper-image-")
         .suffix(".tar")
         .tempfile()?;
-    archive::write(file.as_file(), &reference, &layer, &recipe.image_config())?;
+    archive::write(
+        file.as_file(),
+        (&reference, &name),
+        &layer,
+        &recipe.image_config(),
+    )?;
     Ok(file)
 }

@@ -315,3 +315,7 @@ fn container<'a>(spec: &'a Value, name: &str) -> Option<&'a Value> {
         .iter()
         .find(|found| found.get("name").is_some_and(|found| found == name))
 }
+
+#[cfg(test)]
+#[path = "change_tests.rs"]
+mod tests;

@@ -3,6 +3,8 @@
 //! A cluster with a kubelet, the test images and running controllers are expected: `cargo xtask test --only kubelet`, see
 //! docs/testing.md.
 
+mod updates;
+
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
