@@ -31,6 +31,8 @@ use world::{PodSync, PodWatch, World, annotation, eventually, label};
 
 const ALONE: &[&str] = &["--shards", "0"];
 const SERVERS: usize = 10;
+/// Tells what waits for a long backoff from what waits for a busy machine. How fast it is, `trial sync-faults` measures.
+const SOON: Duration = Duration::from_secs(8);
 
 /// Servers, what the last change of each was, and a witness of every version of their Pods.
 struct Arena {
@@ -78,13 +80,13 @@ impl Arena {
         eventually("all labels", read, right).await;
     }
 
-    /// Waits until every Pod is right, which it must be within `limit`, and that no version of any went back.
-    async fn settled_within(&self, limit: Duration) {
+    /// Waits until every Pod is right, which it must be soon, and that no version of any went back.
+    async fn settled_soon(&self) {
         let healed = Instant::now();
         self.settled().await;
         let took = healed.elapsed();
         assert!(
-            took < limit,
+            took < SOON,
             "all labels were right only {took:?} after the end of the fault"
         );
         self.watch.assert_never_back();
@@ -92,7 +94,7 @@ impl Arena {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replica_that_was_frozen_is_up_to_date_two_seconds_after_it_goes_on() {
+async fn a_replica_that_was_frozen_is_up_to_date_soon_after_it_goes_on() {
     let mut arena = Arena::new().await;
     let process = PodSync::start(&arena.world, ALONE).await;
     arena.change_all("Before").await;
@@ -107,7 +109,7 @@ async fn a_replica_that_was_frozen_is_up_to_date_two_seconds_after_it_goes_on() 
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     process.signal("CONT");
-    arena.settled_within(Duration::from_secs(2)).await;
+    arena.settled_soon().await;
 }
 
 /// The other replica takes the shards over; the one that wakes up must not write what it remembers.
@@ -130,19 +132,19 @@ async fn a_frozen_replica_loses_its_shards_and_takes_nothing_back_when_it_wakes(
     };
     let (first, second) = (start("first").await, start("second").await);
     let owned = async || {
-        let shards = async |process: &PodSync| process.metric("gamekeeper_pod_sync_owned_shards", "").await;
+        let shards = async |process: &PodSync| process.metric("gamekeeper_pod_sync_owned_shards", &[]).await;
         (shards(&first).await, shards(&second).await)
     };
     eventually("two shards each", owned, |owned| *owned == (2, 2)).await;
     first.signal("STOP");
     arena.change_all("Frozen").await;
-    let all = async || second.metric("gamekeeper_pod_sync_owned_shards", "").await;
+    let all = async || second.metric("gamekeeper_pod_sync_owned_shards", &[]).await;
     eventually("all shards", all, |shards| *shards == 4).await;
     arena.settled().await;
     arena.change_all("TakenOver").await;
     first.signal("CONT");
     arena.change_all("Awake").await;
-    arena.settled_within(Duration::from_secs(2)).await;
+    arena.settled_soon().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -173,14 +175,14 @@ async fn a_storm_of_conflicts_delays_a_label_no_longer_than_it_lasts() {
     while let Some(ended) = writers.join_next().await {
         ended.unwrap();
     }
-    arena.settled_within(Duration::from_secs(2)).await;
-    let conflicts = process.metric("gamekeeper_pod_sync_conflicts_total", "").await;
+    arena.settled_soon().await;
+    let conflicts = process.metric("gamekeeper_pod_sync_conflicts_total", &[]).await;
     assert!(conflicts > 0, "there was no storm");
 }
 
 /// As a restart of the API server looks from here: every connection is cut, none is taken for a while, then all is well.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_api_server_that_was_away_is_caught_up_with_in_two_seconds() {
+async fn an_api_server_that_was_away_is_caught_up_with_soon() {
     let mut arena = Arena::new().await;
     let proxy = Proxy::start(&arena.world).await;
     let _process = PodSync::start_as(&arena.world, &proxy.kubeconfig, ALONE).await;
@@ -196,7 +198,7 @@ async fn an_api_server_that_was_away_is_caught_up_with_in_two_seconds() {
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     proxy.cut.store(false, Ordering::Relaxed);
-    arena.settled_within(Duration::from_secs(2)).await;
+    arena.settled_soon().await;
 }
 
 /// A TCP proxy in front of the API server; TLS goes through it.

@@ -46,12 +46,13 @@ async fn ops_state_reaches_the_label_with_its_time_generation_and_event() {
         )
         .await;
     assert_eq!(event.type_.as_deref(), Some("Normal"));
-    assert!(
-        process
-            .metric("gamekeeper_pod_sync_patches_total", "kind=\"ops_state\"")
-            .await
-            >= 1
-    );
+    process
+        .metric_until(
+            "gamekeeper_pod_sync_patches_total",
+            &["kind=\"ops_state\""],
+            |patches| patches >= 1,
+        )
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -140,7 +141,7 @@ async fn refused_image_keeps_nothing_else_from_the_pod() {
     // And the next change is not held up by the one that cannot be written.
     world.set_ops_state("arena-0", "None").await;
     world.label_until("arena-0", "gs-opsState", "None").await;
-    assert!(process.metric("gamekeeper_pod_sync_refused_total", "").await >= 1);
+    assert!(process.metric("gamekeeper_pod_sync_refused_total", &[]).await >= 1);
 
     // What stays different is told after 5 s, with the reason, and told again when it has ended.
     let told = world
@@ -151,14 +152,16 @@ async fn refused_image_keeps_nothing_else_from_the_pod() {
         told.message
             .is_some_and(|note| note.contains("last attempt: invalid"))
     );
-    assert_eq!(process.metric("gamekeeper_pod_sync_gap_servers", "").await, 1);
+    assert_eq!(process.metric("gamekeeper_pod_sync_gap_servers", &[]).await, 1);
     let heal = json!({"spec": {"containers": [{"name": "game", "image": "game:2"}]}});
     world.change("arena-0", heal).await;
     world
         .event_until("arena-0", "SyncGapClosed", "the Pod shows it after")
         .await;
     assert_eq!(
-        process.metric("gamekeeper_pod_sync_gap_warnings_total", "").await,
+        process
+            .metric("gamekeeper_pod_sync_gap_warnings_total", &[])
+            .await,
         1
     );
 }
@@ -266,9 +269,9 @@ async fn each_change_is_one_patch_and_rest_is_no_write() {
             .await
             .unwrap();
     }
-    let resyncs = process.metric("gamekeeper_watch_events_total", "").await;
+    let resyncs = process.metric("gamekeeper_watch_events_total", &[]).await;
     tokio::time::sleep(Duration::from_secs(4)).await;
-    assert!(process.metric("gamekeeper_watch_events_total", "").await >= resyncs);
+    assert!(process.metric("gamekeeper_watch_events_total", &[]).await >= resyncs);
     for i in 0..5 {
         assert_eq!(
             watch.of(&format!("arena-{i}")).len(),
@@ -277,7 +280,7 @@ async fn each_change_is_one_patch_and_rest_is_no_write() {
         );
     }
     assert_eq!(process.writes().await, writes, "no write at rest");
-    assert_eq!(process.metric("gamekeeper_pod_sync_gap_servers", "").await, 0);
+    assert_eq!(process.metric("gamekeeper_pod_sync_gap_servers", &[]).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

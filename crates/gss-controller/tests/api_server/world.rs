@@ -20,7 +20,7 @@ pub(crate) const HOLD: &str = "gamekeeper.dev/hold";
 
 /// A namespace of one test.
 pub(crate) struct World {
-    namespace: TestNamespace,
+    space: TestNamespace,
     pub(crate) pods: Api<Pod>,
     pub(crate) sets: Api<GameServerSet>,
     pub(crate) servers: Api<GameServer>,
@@ -30,20 +30,20 @@ impl Deref for World {
     type Target = TestNamespace;
 
     fn deref(&self) -> &TestNamespace {
-        &self.namespace
+        &self.space
     }
 }
 
 impl World {
     /// A fresh namespace, with the CRDs installed.
     pub(crate) async fn new() -> Self {
-        let namespace = TestNamespace::new("gss-controller").await;
-        let (client, name) = (namespace.client.clone(), &*namespace.namespace);
+        let space = TestNamespace::new("gss-controller").await;
+        let (client, name) = (space.client.clone(), &*space.namespace);
         Self {
             pods: Api::namespaced(client.clone(), name),
             sets: Api::namespaced(client.clone(), name),
             servers: Api::namespaced(client, name),
-            namespace,
+            space,
         }
     }
 
@@ -199,7 +199,7 @@ impl Drop for World {
     /// Deletes the namespace, also when the test has failed.
     fn drop(&mut self) {
         let (pods, namespaces) = (self.pods.clone(), Api::<Namespace>::all(self.client.clone()));
-        let namespace = self.namespace.namespace.clone();
+        let namespace = self.namespace.clone();
         tokio::task::block_in_place(|| {
             tokio::runtime::Handle::current().block_on(async move {
                 let _ = namespaces.delete(&namespace, &DeleteParams::default()).await;

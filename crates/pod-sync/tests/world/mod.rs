@@ -6,66 +6,47 @@
 mod process;
 mod watcher;
 
-use std::{
-    collections::BTreeMap,
-    fmt::Debug,
-    path::{Path, PathBuf},
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, ops::Deref};
 
-use k8s_openapi::{
-    api::core::v1::{Event, Namespace, Pod},
-    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
-};
+use k8s_openapi::api::core::v1::{Event, Namespace, Pod};
 use kube::{
-    Api, Client, Config,
+    Api,
     api::{
         ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams,
         PostParams,
     },
-    config::{KubeConfigOptions, Kubeconfig},
 };
 use serde_json::{Value, json};
+use test_bed::TestNamespace;
+pub(crate) use test_bed::{PATIENCE, eventually, pause};
 
 pub(crate) use process::PodSync;
 pub(crate) use watcher::PodWatch;
 
-/// How long anything may take on a busy machine before a test gives up.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
-
 /// One test's namespace.
 pub(crate) struct World {
-    pub(crate) client: Client,
-    pub(crate) namespace: String,
-    pub(crate) kubeconfig: PathBuf,
+    space: TestNamespace,
     pub(crate) pods: Api<Pod>,
     pub(crate) servers: Api<DynamicObject>,
+}
+
+impl Deref for World {
+    type Target = TestNamespace;
+
+    fn deref(&self) -> &TestNamespace {
+        &self.space
+    }
 }
 
 impl World {
     /// A fresh namespace, with the CRDs installed.
     pub(crate) async fn new() -> Self {
-        let kubeconfig = kubeconfig();
-        let client = connect(&kubeconfig).await;
-        install_crds(&client).await;
-        let namespaces: Api<Namespace> = Api::all(client.clone());
-        let wanted: Namespace =
-            serde_json::from_value(json!({"metadata": {"generateName": "pod-sync-"}})).unwrap();
-        let namespace = namespaces
-            .create(&PostParams::default(), &wanted)
-            .await
-            .unwrap()
-            .metadata
-            .name
-            .unwrap();
-        let pods = Api::namespaced(client.clone(), &namespace);
-        let servers = Api::namespaced_with(client.clone(), &namespace, &game_server());
+        let space = TestNamespace::new("pod-sync").await;
+        let (client, name) = (space.client.clone(), &*space.namespace);
         Self {
-            client,
-            namespace,
-            kubeconfig,
-            pods,
-            servers,
+            pods: Api::namespaced(client.clone(), name),
+            servers: Api::namespaced_with(client, name, &game_server()),
+            space,
         }
     }
 
@@ -93,16 +74,7 @@ impl World {
             },
         });
         merge(&mut pod["metadata"], &metadata);
-        let pod: Pod = serde_json::from_value(pod).unwrap();
-        // The namespace's service account is made a moment after the namespace; Pods are refused until then.
-        let end = Instant::now() + PATIENCE;
-        loop {
-            match self.pods.create(&PostParams::default(), &pod).await {
-                Ok(pod) => return pod,
-                Err(kube::Error::Api(status)) if status.code == 403 && Instant::now() < end => pause().await,
-                Err(error) => panic!("cannot create the Pod: {error}"),
-            }
-        }
+        serde_json::from_value(self.post_pod(&pod).await).unwrap()
     }
 
     /// A GameServer called `name`, owned by `owner`, with this spec over the defaults.
@@ -222,31 +194,6 @@ fn value<'a>(map: Option<&'a BTreeMap<String, String>>, key: &str) -> Option<&'a
     map?.get(&full).map(String::as_str)
 }
 
-/// Reads until `wanted`, or fails after [`PATIENCE`] with what was read last.
-pub(crate) async fn eventually<T: Debug>(
-    what: &str,
-    read: impl AsyncFn() -> T,
-    wanted: impl Fn(&T) -> bool,
-) -> T {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        let now = read().await;
-        if wanted(&now) {
-            return now;
-        }
-        assert!(
-            Instant::now() < end,
-            "no {what} within {PATIENCE:?}; last: {now:#?}"
-        );
-        pause().await;
-    }
-}
-
-/// Between two looks at a condition.
-pub(crate) async fn pause() {
-    tokio::time::sleep(Duration::from_millis(20)).await;
-}
-
 fn merge(into: &mut Value, from: &Value) {
     match (into, from) {
         (Value::Object(into), Value::Object(from)) => {
@@ -260,50 +207,4 @@ fn merge(into: &mut Value, from: &Value) {
 fn game_server() -> ApiResource {
     let kind = GroupVersionKind::gvk("game.kruise.io", "v1alpha1", "GameServer");
     ApiResource::from_gvk_with_plural(&kind, "gameservers")
-}
-
-fn kubeconfig() -> PathBuf {
-    if let Some(path) = std::env::var_os("GAMEKEEPER_TEST_KUBECONFIG") {
-        return path.into();
-    }
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
-    let path = cache
-        .unwrap_or_else(home)
-        .join("gamekeeper/clusters/dev/kubeconfig");
-    assert!(
-        path.exists(),
-        "no cluster: run `cargo xtask cluster up` or `make test`"
-    );
-    path
-}
-
-async fn connect(kubeconfig: &Path) -> Client {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let file = Kubeconfig::read_from(kubeconfig).unwrap();
-    let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
-        .await
-        .unwrap();
-    Client::try_from(config).unwrap()
-}
-
-/// Applies the CRDs; the same content from several tests at once is no conflict.
-async fn install_crds(client: &Client) {
-    let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
-    for crd in api_types::crd::all().unwrap() {
-        let name = crd.metadata.name.clone().unwrap();
-        let params = PatchParams::apply("gamekeeper-tests").force();
-        crds.patch(&name, &params, &Patch::Apply(&crd)).await.unwrap();
-        let established = |crd: &CustomResourceDefinition| {
-            let conditions = crd
-                .status
-                .iter()
-                .flat_map(|status| status.conditions.iter().flatten());
-            conditions
-                .into_iter()
-                .any(|condition| condition.type_ == "Established" && condition.status == "True")
-        };
-        let read = async || crds.get(&name).await.unwrap();
-        eventually("established CRD", read, established).await;
-    }
 }
