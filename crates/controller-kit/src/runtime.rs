@@ -220,7 +220,11 @@ impl Runtime {
     pub async fn run(mut self) -> ExitCode {
         let shutdown = self.supervisor.shutdown();
         tokio::select! {
-            (name, _) = self.signals.next() => tracing::info!(signal = name, "draining"),
+            (name, _) = self.signals.next() => {
+                // Not ready before it says so: who reads the line may ask at once.
+                shutdown.cancel();
+                tracing::info!(signal = name, "draining");
+            }
             () = shutdown.cancelled() => tracing::info!("draining"),
         }
         tokio::select! {
