@@ -29,7 +29,7 @@ cluster-down: ## stop it
 	$(XTASK) cluster down
 cluster-status: ## what is running
 	$(XTASK) cluster status
-trial: ## the long fault and allocation trials
-	$(XTASK) trial kill && $(XTASK) trial allocate
-bench: ## creation speed and cost beside a plain client
-	$(XTASK) bench create
+trial: ## the long trials
+	$(XTASK) trial kill && $(XTASK) trial allocate && $(XTASK) trial shards && $(XTASK) trial sync-faults
+bench: ## every benchmark, an hour
+	$(XTASK) bench all

@@ -177,6 +177,16 @@ fn a_restarted_process_takes_its_own_lease_back_at_once_but_leads_only_when_conf
 }
 
 #[test]
+fn a_candidate_whose_requests_fail_asks_again_soon() {
+    let (mut candidate, clock) = start();
+    assert_eq!(step(&mut candidate, Input::Wake, clock.after(0.0)), Command::Read);
+    assert_eq!(
+        step(&mut candidate, Input::Failed, clock.after(1.0)),
+        Command::Wait(clock.after(1.5))
+    );
+}
+
+#[test]
 fn the_deadline_stops_a_leader_whatever_arrives() {
     for input in [
         Input::Wake,

@@ -110,11 +110,14 @@ impl Tenure {
                 }
                 continue;
             }
-            let again = self.round().await.unwrap_or_else(|error| {
-                warn!(group = self.names.label(), %error, "could not list the leases of the group");
-                false
-            });
-            let pause = if again { AGAIN } else { self.timing.retry };
+            let pause = match self.round().await {
+                Ok(true) => AGAIN,
+                Ok(false) => self.timing.retry,
+                Err(error) => {
+                    warn!(group = self.names.label(), %error, "could not list the leases of the group");
+                    self.timing.retry / 4
+                }
+            };
             let poll = Instant::now() + jitter(pause, rand::random());
             let expiry = self
                 .view

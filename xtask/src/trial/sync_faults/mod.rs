@@ -31,6 +31,9 @@ pub struct Options {
     /// Seconds that a fault lasts.
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u64).range(2..=120))]
     duration: u64,
+    /// Only the faults whose names contain this.
+    #[arg(long, default_value = "")]
+    only: String,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -112,6 +115,7 @@ async fn all_faults(session: &mut Session, options: &Options) -> Result<Outcome>
         client,
         namespace: arena.namespace.clone(),
         time: Duration::from_secs(options.duration),
+        only: options.only.clone(),
         outcome: Outcome {
             servers: options.servers,
             rate: options.rate,
@@ -137,6 +141,8 @@ struct Trial {
     door: Door,
     /// How long a fault lasts.
     time: Duration,
+    /// What the names of the faults contain that are tried.
+    only: String,
     outcome: Outcome,
 }
 
@@ -167,6 +173,9 @@ impl Trial {
     }
 
     async fn trouble(&mut self, name: &str, trouble: Trouble) -> Result<()> {
+        if !name.contains(&self.only) {
+            return Ok(());
+        }
         let (door, time) = (&self.door, self.time);
         let weather = async {
             door.set(trouble);
@@ -180,25 +189,27 @@ impl Trial {
 
     /// Somebody else writes every Pod all the time, so that most patches meet a newer Pod.
     async fn conflicts(&mut self) -> Result<()> {
+        let name = "conflicts on every Pod";
+        if !name.contains(&self.only) {
+            return Ok(());
+        }
         let storm = storm::conflicts(&self.client, &self.namespace, self.time);
-        let (healed, phase) = self
-            .changes
-            .during("conflicts on every Pod", PATIENCE, storm)
-            .await?;
+        let (healed, phase) = self.changes.during(name, PATIENCE, storm).await?;
         self.settle(phase, healed, HEALED).await
     }
 
     /// The API server itself is stopped and started, as `cluster up` does it.
     async fn api_server(&mut self, kubeconfig: &Path) -> Result<()> {
-        let Some(name) = cluster::local_name(kubeconfig) else {
+        let name = "API server stopped and started";
+        if !name.contains(&self.only) {
+            return Ok(());
+        }
+        let Some(cluster) = cluster::local_name(kubeconfig) else {
             eprintln!("skipped: the API server of this cluster isn't one to stop");
             return Ok(());
         };
-        let restart = storm::restart_api_server(&self.client, &name);
-        let (healed, phase) = self
-            .changes
-            .during("API server stopped and started", PATIENCE, restart)
-            .await?;
+        let restart = storm::restart_api_server(&self.client, &cluster);
+        let (healed, phase) = self.changes.during(name, PATIENCE, restart).await?;
         self.settle(phase, healed, API_SERVER_HEALED).await
     }
 
