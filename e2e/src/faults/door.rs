@@ -41,6 +41,8 @@ pub enum Trouble {
     Silent,
     /// Pod patches reach the API server; their answers never come back.
     Unanswered,
+    /// Pod patches, and nothing else, are answered with 503.
+    NoPatches,
 }
 
 /// A port on 127.0.0.1 that leads to the API server.
@@ -132,6 +134,7 @@ impl State {
             Trouble::Closed => return None,
             Trouble::TooMany(seconds) => return Some(failure(429, Some(seconds))),
             Trouble::Gone if is_watch => return Some(failure(410, None)),
+            Trouble::NoPatches if is_pod_patch => return Some(failure(503, None)),
             _ => {}
         }
         let answer = self.upstream.send(onward(request)?).await.ok()?;

@@ -1,4 +1,5 @@
-//! `trial alerts`: the alert rules in a running Prometheus that scrapes a real pod-sync, whose way is blocked, and which is then frozen.
+//! `trial alerts`: the alert rules in a running Prometheus that scrapes a real pod-sync, whose way is
+//! blocked, and which is then throttled and frozen.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -52,7 +53,7 @@ pub(super) async fn run(options: Options) -> Result<()> {
         ..Default::default()
     };
     let mut session = Session::start("trial-alerts", &options.session, &fleet).await?;
-    let outcome = Box::pin(both(&mut session)).await;
+    let outcome = Box::pin(all_reasons(&mut session)).await;
     session.fleet.resume().await?;
     let stopped = session.stop().await;
     let outcome = outcome?;
@@ -70,7 +71,7 @@ pub(super) async fn run(options: Options) -> Result<()> {
     stopped
 }
 
-async fn both(session: &mut Session) -> Result<Vec<Alert>> {
+async fn all_reasons(session: &mut Session) -> Result<Vec<Alert>> {
     let client = session.client.clone();
     let door = Door::open(&session.kubeconfig).await?;
     let pod_sync = session.fleet.process(Controller::PodSync)?;
@@ -94,26 +95,33 @@ async fn both(session: &mut Session) -> Result<Vec<Alert>> {
 
     let servers: Api<GameServer> = Api::namespaced(client.clone(), &arena.namespace);
     let began = async {
-        door.set(Trouble::TooMany(1));
+        door.set(Trouble::NoPatches);
         let patch = Patch::Merge(json!({"spec": {"opsState": "Allocated"}}));
         servers.patch("arena-0", &PatchParams::default(), &patch).await?;
         Ok(())
     };
-    let ended = async {
+    let heal = async || {
         door.set(Trouble::None);
         Ok(())
     };
-    let reason = "429 to every request of pod-sync";
-    let gap = prometheus
-        .follow("GamekeeperSyncGap", reason, began, ended)
-        .await?;
+    let reason = "503 to every Pod patch";
+    let gap = prometheus.follow("GamekeeperSyncGap", reason, began, heal());
+    let gap = gap.await?;
     changes.settled(RESOLVES_WITHIN).await?;
+    // Its leases go too: then it owns nothing, and counts no gap.
+    let began = async {
+        door.set(Trouble::TooMany(1));
+        Ok(())
+    };
+    let reason = "429 to every request of pod-sync";
+    let throttled = prometheus.follow("GamekeeperSyncUnwatched", reason, began, heal());
+    let throttled = throttled.await?;
     let (began, ended) = (pod_sync.signal("STOP"), pod_sync.signal("CONT"));
     let frozen = prometheus
         .follow("GamekeeperSyncUnwatched", "pod-sync is frozen", began, ended)
         .await?;
     arena.delete().await?;
-    Ok(vec![gap, frozen])
+    Ok(vec![gap, throttled, frozen])
 }
 
 /// A Prometheus of our own; killed when dropped.
