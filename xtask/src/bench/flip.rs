@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::spread::median;
-use crate::fleet::{Controller, FleetOptions};
+use crate::fleet::{Controller, FleetOptions, Scrape};
 use crate::trial::changes::{Changes, Phase};
 use crate::trial::{Arena, ArenaSpec, Session, SessionOptions, write_json};
 
@@ -48,7 +48,7 @@ struct Outcome {
     /// Median of the rounds' ratios.
     p50_ratio: f64,
     p99_ratio: f64,
-    /// Writes of node-watcher for each server and flip.
+    /// Conditions that node-watcher wrote for each server and flip.
     writes_per_server: f64,
     /// Flips after which a server didn't show the node's condition.
     wrong: usize,
@@ -116,7 +116,7 @@ async fn measure(session: &Session, options: &Options) -> Result<Outcome> {
             Ok(())
         };
         let ((), quiet) = changes.during("no flip", PATIENCE, quiet).await?;
-        let before = node_watcher_writes(session).await?;
+        let before = conditions_written(session).await?;
         let well = !round.is_multiple_of(2);
         let flip = async {
             set_condition(&session.client, &node, &options.condition, well).await?;
@@ -124,7 +124,7 @@ async fn measure(session: &Session, options: &Options) -> Result<Outcome> {
             Ok(())
         };
         let ((), flipped) = changes.during("flip", PATIENCE, flip).await?;
-        writes += node_watcher_writes(session).await? - before;
+        writes += conditions_written(session).await? - before;
         wrong += usize::from(showing(&session.client, &namespace, well).await? != on_node);
         rounds.push((quiet, flipped));
     }
@@ -205,12 +205,14 @@ async fn showing(client: &Client, namespace: &str, well: bool) -> Result<usize> 
     Ok(servers.iter().filter(shows).count())
 }
 
-async fn node_watcher_writes(session: &Session) -> Result<f64> {
+/// Conditions that node-watcher has written. Its events come on top: aggregated, and sent when nothing else waits.
+async fn conditions_written(session: &Session) -> Result<f64> {
     let scraped = session.fleet.scrape().await?;
     let node_watcher = scraped
         .iter()
         .filter(|(controller, _)| *controller == Controller::NodeWatcher);
-    Ok(node_watcher.map(|(_, scrape)| scrape.writes()).sum())
+    let written = |scrape: &Scrape| scrape.sum("gamekeeper_node_watcher_conditions_total", |_| true);
+    Ok(node_watcher.map(|(_, scrape)| written(scrape)).sum())
 }
 
 fn report(outcome: &Outcome) {
@@ -223,7 +225,7 @@ fn report(outcome: &Outcome) {
         outcome.p99_ms, outcome.flip_p99_ms, outcome.p50_ratio, outcome.p99_ratio
     );
     println!(
-        "writes of node-watcher for each server and flip: {:.3}; flips not shown by every server: {}",
+        "conditions written for each server and flip: {:.3}; flips not shown by every server: {}",
         outcome.writes_per_server, outcome.wrong
     );
     println!(

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use api_types::{GameServer, keys};
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use http::Request;
 use kube::Client;
 use kube::api::{Api, ListParams, WatchEvent};
@@ -28,6 +28,39 @@ pub struct Options {
     kubeconfig: PathBuf,
     #[arg(long)]
     namespace: String,
+    #[arg(long, value_enum, default_value = "plain")]
+    variant: Variant,
+}
+
+/// Bare with one thing done differently, to see what that costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Variant {
+    /// As it is.
+    Plain,
+    /// Server-side apply in the place of a merge patch.
+    Apply,
+    /// A strategic merge patch in the place of a merge patch.
+    Strategic,
+    /// A watch with bookmarks.
+    Bookmarks,
+    /// Every GameServer decoded as a whole.
+    Typed,
+    /// The whole Pod in the answer to a patch, instead of its metadata.
+    WholeAnswer,
+}
+
+impl Variant {
+    /// As `--variant` takes it.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Apply => "apply",
+            Self::Strategic => "strategic",
+            Self::Bookmarks => "bookmarks",
+            Self::Typed => "typed",
+            Self::WholeAnswer => "whole-answer",
+        }
+    }
 }
 
 /// What is read of a GameServer.
@@ -66,18 +99,39 @@ pub(in crate::bench) async fn run(options: Options) -> Result<()> {
         .metadata
         .resource_version;
     let path = format!(
-        "/apis/game.kruise.io/v1alpha1/namespaces/{}/gameservers?watch=1&timeoutSeconds=3600&resourceVersion={}",
+        "/apis/game.kruise.io/v1alpha1/namespaces/{}/gameservers?watch=1&timeoutSeconds=3600&resourceVersion={}&allowWatchBookmarks={}",
         options.namespace,
-        version.unwrap_or_default()
+        version.unwrap_or_default(),
+        options.variant == Variant::Bookmarks
     );
     let request = Request::get(path).body(Vec::new())?;
-    let events = client.request_events::<Narrow>(request).await?;
+    if options.variant == Variant::Typed {
+        let events = client.request_events::<GameServer>(request).await?;
+        let read = |server: GameServer| {
+            let value = server.spec.ops_state.unwrap_or_default();
+            (server.metadata.name.unwrap_or_default(), value)
+        };
+        follow(&client, &options, events, read).await?;
+    } else {
+        let events = client.request_events::<Narrow>(request).await?;
+        let read = |server: Narrow| (server.metadata.name, server.spec.ops_state);
+        follow(&client, &options, events, read).await?;
+    }
+    bail!("the watch ended")
+}
+
+async fn follow<K: Clone>(
+    client: &Client,
+    options: &Options,
+    events: impl Stream<Item = kube::Result<WatchEvent<K>>>,
+    read: impl Fn(K) -> (String, String),
+) -> Result<()> {
     println!("{READY}");
     let mut shown: HashMap<String, String> = HashMap::new();
     let changes = events.filter_map(|event| {
         let change = match event {
             Ok(WatchEvent::Added(server) | WatchEvent::Modified(server)) => {
-                let (name, value) = (server.metadata.name, server.spec.ops_state);
+                let (name, value) = read(server);
                 let before = shown.insert(name.clone(), value.clone());
                 (before.as_ref() != Some(&value)).then_some(Ok((name, value)))
             }
@@ -88,20 +142,31 @@ pub(in crate::bench) async fn run(options: Options) -> Result<()> {
     });
     changes
         .try_for_each_concurrent(IN_FLIGHT, |(name, value)| {
-            show(client.clone(), &options.namespace, name, value)
+            show(client.clone(), options, name, value)
         })
-        .await?;
-    bail!("the watch ended")
+        .await
 }
 
-async fn show(client: Client, namespace: &str, name: String, value: String) -> Result<()> {
-    let body = json!({"metadata": {"labels": {keys::label::GS_OPS_STATE: value}}});
-    let request = Request::patch(format!("/api/v1/namespaces/{namespace}/pods/{name}"))
-        .header(http::header::CONTENT_TYPE, "application/merge-patch+json")
-        .header(
-            http::header::ACCEPT,
-            "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
-        )
+async fn show(client: Client, options: &Options, name: String, value: String) -> Result<()> {
+    let mut body = json!({"metadata": {"labels": {keys::label::GS_OPS_STATE: value}}});
+    let mut path = format!("/api/v1/namespaces/{}/pods/{name}", options.namespace);
+    let kind = match options.variant {
+        Variant::Apply => {
+            body["apiVersion"] = "v1".into();
+            body["kind"] = "Pod".into();
+            path += "?fieldManager=bare&force=true";
+            "application/apply-patch+yaml"
+        }
+        Variant::Strategic => "application/strategic-merge-patch+json",
+        _ => "application/merge-patch+json",
+    };
+    let answer = match options.variant {
+        Variant::WholeAnswer => "application/json",
+        _ => "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
+    };
+    let request = Request::patch(path)
+        .header(http::header::CONTENT_TYPE, kind)
+        .header(http::header::ACCEPT, answer)
         .body(serde_json::to_vec(&body)?)?;
     if let Err(error) = client.request_text(request).await {
         eprintln!("bare: {name}: {error}");
@@ -115,10 +180,11 @@ pub(super) struct Bare {
 }
 
 impl Bare {
-    pub(super) async fn start(kubeconfig: &Path, namespace: &str) -> Result<Self> {
+    pub(super) async fn start(kubeconfig: &Path, namespace: &str, variant: Variant) -> Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
             .args(["bench", "bare", "--namespace", namespace, "--kubeconfig"])
             .arg(kubeconfig)
+            .args(["--variant", variant.name()])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true)

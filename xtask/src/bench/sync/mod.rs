@@ -34,6 +34,9 @@ pub struct Options {
     /// Flag of pod-sync, repeatable, for trying one: --pod-sync-arg=--concurrency=64.
     #[arg(long = "pod-sync-arg", value_name = "FLAG", allow_hyphen_values = true)]
     pod_sync_args: Vec<String>,
+    /// Measure a variant of bare in the place of Gamekeeper, to see what one of its choices is worth
+    #[arg(long, value_enum, hide = true)]
+    variant: Option<bare::Variant>,
     /// Search the highest rate at which p99 stays under 250 ms and nothing is lost, instead of timing one rate.
     #[arg(long, conflicts_with_all = ["rate", "burst"])]
     limit: bool,
@@ -74,6 +77,8 @@ fn rate(text: &str) -> Result<f64, String> {
 /// Medians over the rounds.
 #[derive(Debug, Serialize)]
 struct Outcome {
+    /// What was measured beside bare.
+    side: &'static str,
     servers: u32,
     rate: f64,
     burst: Option<usize>,
@@ -121,7 +126,13 @@ pub(super) async fn run(options: Options) -> Result<()> {
     };
     let mut session = Session::start("bench-sync", &options.session, &fleet).await?;
     let result = async {
-        let mut ground = Ground::prepare(&mut session, options.servers, options.load.scaling).await?;
+        let mut ground = Ground::prepare(
+            &mut session,
+            options.servers,
+            options.load.scaling,
+            options.variant,
+        )
+        .await?;
         if options.limit {
             limit(&mut ground, &options).await
         } else {
@@ -129,6 +140,8 @@ pub(super) async fn run(options: Options) -> Result<()> {
         }
     }
     .await;
+    // Where bare had the last turn, the controllers are stopped already.
+    session.fleet.resume().await?;
     let stopped = session.stop().await;
     result?;
     stopped
@@ -174,6 +187,7 @@ fn summarise(options: &Options, rounds: Vec<(Sample, Sample)>) -> Outcome {
     let ratio =
         |of: fn(&Sample) -> f64| median(rounds.iter().map(|(ours, bare)| of(ours) / of(bare)).collect());
     Outcome {
+        side: options.variant.map_or("Gamekeeper", bare::Variant::name),
         servers: options.servers,
         rate: options.load.rate,
         burst: options.load.burst,
@@ -264,7 +278,7 @@ fn report(outcome: &Outcome) {
     );
     println!(
         "{:<40} {:>10} {:>10} {:>8}",
-        "medians", "Gamekeeper", "bare", "ratio"
+        "medians", outcome.side, "bare", "ratio"
     );
     let row = |what: &str, ours: f64, bare: f64, ratio: f64| {
         println!("{what:<40} {ours:>10.1} {bare:>10.1} {ratio:>8.2}");

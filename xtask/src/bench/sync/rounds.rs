@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Load;
-use super::bare::Bare;
+use super::bare::{Bare, Variant};
 use super::load::{Allocator, churn_nodes, churn_pods, scale_to_and_fro};
 use super::seen::Ledger;
 use crate::bench::spread::Spread;
@@ -53,6 +53,8 @@ pub(super) struct Ground<'a> {
     namespace: String,
     ledger: Ledger,
     bare: Option<Bare>,
+    /// What is measured beside bare, in the place of Gamekeeper.
+    variant: Option<Variant>,
     _watch: AbortOnDropHandle<()>,
 }
 
@@ -64,7 +66,12 @@ const QUIET: Duration = Duration::from_secs(2);
 const SCALING_SET: &str = "scaling";
 
 impl<'a> Ground<'a> {
-    pub(super) async fn prepare(session: &'a mut Session, servers: u32, scaling: u32) -> Result<Self> {
+    pub(super) async fn prepare(
+        session: &'a mut Session,
+        servers: u32,
+        scaling: u32,
+        variant: Option<Variant>,
+    ) -> Result<Self> {
         let client = session.client.clone();
         eprintln!("waiting for {servers} game servers");
         let arena = Arena::create(
@@ -100,6 +107,7 @@ impl<'a> Ground<'a> {
             namespace,
             ledger,
             bare: None,
+            variant,
             _watch: watch,
         })
     }
@@ -157,11 +165,25 @@ impl<'a> Ground<'a> {
 
     /// Stops the other side and starts this one, unless it works already.
     async fn hand_over(&mut self, side: Side) -> Result<()> {
+        if let Some(variant) = self.variant {
+            let variant = match side {
+                Side::Bare => Variant::Plain,
+                Side::Gamekeeper => variant,
+            };
+            match self.bare.take() {
+                Some(bare) => bare.stop().await?,
+                None => self.session.fleet.pause().await?,
+            }
+            self.bare = Some(Bare::start(&self.session.kubeconfig, &self.namespace, variant).await?);
+            tokio::time::sleep(QUIET).await;
+            return Ok(());
+        }
         match (side, self.bare.take()) {
             (Side::Bare, Some(bare)) => self.bare = Some(bare),
             (Side::Bare, None) => {
                 self.session.fleet.pause().await?;
-                self.bare = Some(Bare::start(&self.session.kubeconfig, &self.namespace).await?);
+                self.bare =
+                    Some(Bare::start(&self.session.kubeconfig, &self.namespace, Variant::Plain).await?);
             }
             (Side::Gamekeeper, None) => {}
             (Side::Gamekeeper, Some(bare)) => {
@@ -191,7 +213,7 @@ impl<'a> Ground<'a> {
     }
 
     async fn writes(&self, side: Side) -> Result<f64> {
-        if side == Side::Bare {
+        if side == Side::Bare || self.variant.is_some() {
             return Ok(0.0);
         }
         let scraped = self
