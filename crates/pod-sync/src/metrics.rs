@@ -163,6 +163,7 @@ mod tests {
             CONFLICTS,
             REFUSED,
             SKIPPED,
+            SHARDS,
         ];
         let histograms = ours.iter().map(|name| format!("{name}_bucket"));
         let known: BTreeSet<String> = ours
