@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::{
     process,
-    world::{HOLD, World, eventually, holding, name, uid},
+    world::{World, eventually, holding, name, uid},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,8 +149,7 @@ async fn a_server_whose_name_an_earlier_one_still_has_waits_for_its_end() {
     // Of a Pod that is gone, and held by somebody's finalizer.
     let mut earlier = pods[&2].clone();
     earlier.metadata.uid = Some("00000000-0000-4000-8000-000000000000".into());
-    world.game_server(&earlier, None, json!({})).await;
-    world.finalizers_of_server(2, json!([HOLD])).await;
+    world.held_game_server(&earlier).await;
     world.scale(1).await;
     world
         .pod_when(1, |pod| pod.metadata.deletion_timestamp.is_some())
@@ -164,7 +163,7 @@ async fn a_server_whose_name_an_earlier_one_still_has_waits_for_its_end() {
     // One made for id 1, and at least two refused for id 2.
     eventually("refused creations", tried, |creations| *creations >= 3).await;
     assert!(world.live().await.contains_key(&2), "unclaimed and deleted");
-    world.finalizers_of_server(2, json!(null)).await;
+    world.release_server(2).await;
     let going = world
         .pod_when(2, |pod| pod.metadata.deletion_timestamp.is_some())
         .await;

@@ -16,7 +16,7 @@ use test_bed::TestNamespace;
 pub(crate) use test_bed::eventually;
 
 /// A finalizer that keeps a Pod terminating until the test lets it go.
-pub(crate) const HOLD: &str = "gamekeeper.dev/hold";
+const HOLD: &str = "gamekeeper.dev/hold";
 
 /// A namespace of one test.
 pub(crate) struct World {
@@ -128,23 +128,17 @@ impl World {
         kept_by: Option<&GameServerSet>,
         spec: Value,
     ) -> GameServer {
-        let (api, kind, owner) = match kept_by {
-            Some(set) => ("game.kruise.io/v1alpha1", "GameServerSet", &set.metadata),
-            None => ("v1", "Pod", &pod.metadata),
-        };
-        let mut object = json!({
-            "apiVersion": "game.kruise.io/v1alpha1", "kind": "GameServer",
-            "metadata": {
-                "name": pod.metadata.name,
-                "labels": { "game.kruise.io/owner-gss": "arena" },
-                "ownerReferences": [{
-                    "apiVersion": api, "kind": kind, "name": owner.name, "uid": owner.uid,
-                    "controller": true, "blockOwnerDeletion": true,
-                }],
-            },
-            "spec": { "opsState": "None", "updatePriority": 0, "deletionPriority": 0, "networkDisabled": false },
-        });
-        merge(&mut object["spec"], &spec);
+        self.create_server(game_server(pod, kept_by, &spec)).await
+    }
+
+    /// The same, and somebody's finalizer keeps it from the first moment: the garbage collector looks for owners at once.
+    pub(crate) async fn held_game_server(&self, pod: &Pod) -> GameServer {
+        let mut object = game_server(pod, None, &json!({}));
+        object["metadata"]["finalizers"] = json!([HOLD]);
+        self.create_server(object).await
+    }
+
+    async fn create_server(&self, object: Value) -> GameServer {
         self.servers
             .create(&PostParams::default(), &serde_json::from_value(object).unwrap())
             .await
@@ -159,9 +153,9 @@ impl World {
             .await
     }
 
-    /// Sets the finalizers of a GameServer.
-    pub(crate) async fn finalizers_of_server(&self, id: u32, finalizers: Value) {
-        let patch = json!({ "metadata": { "finalizers": finalizers } });
+    /// Lets a GameServer go that [`HOLD`] keeps.
+    pub(crate) async fn release_server(&self, id: u32) {
+        let patch = json!({ "metadata": { "finalizers": null } });
         self.servers
             .patch(&name(id), &PatchParams::default(), &Patch::Merge(patch))
             .await
@@ -236,6 +230,28 @@ pub(crate) fn uid(pod: &Pod) -> String {
 /// The part of a template that keeps its Pods terminating.
 pub(crate) fn holding() -> Value {
     json!({ "gameServerTemplate": { "metadata": { "finalizers": [HOLD] } } })
+}
+
+/// The GameServer of a Pod, owned by it, or by the set when it is to be kept.
+fn game_server(pod: &Pod, kept_by: Option<&GameServerSet>, spec: &Value) -> Value {
+    let (api, kind, owner) = match kept_by {
+        Some(set) => ("game.kruise.io/v1alpha1", "GameServerSet", &set.metadata),
+        None => ("v1", "Pod", &pod.metadata),
+    };
+    let mut object = json!({
+        "apiVersion": "game.kruise.io/v1alpha1", "kind": "GameServer",
+        "metadata": {
+            "name": pod.metadata.name,
+            "labels": { "game.kruise.io/owner-gss": "arena" },
+            "ownerReferences": [{
+                "apiVersion": api, "kind": kind, "name": owner.name, "uid": owner.uid,
+                "controller": true, "blockOwnerDeletion": true,
+            }],
+        },
+        "spec": { "opsState": "None", "updatePriority": 0, "deletionPriority": 0, "networkDisabled": false },
+    });
+    merge(&mut object["spec"], spec);
+    object
 }
 
 fn merge(into: &mut Value, from: &Value) {
