@@ -48,14 +48,20 @@ mod tests {
             let pid = line.strip_prefix("started ")?;
             pid.parse::<u32>().ok()
         });
-        let child = format!("/proc/{}/stat", started.unwrap());
+        let stat = format!("/proc/{}/stat", started.unwrap());
+        let stat = || std::fs::read_to_string(&stat).unwrap_or_default();
+        // Until setpriv has become the program, the tether may not be tied yet.
+        until("the program runs", || stat().contains("(sleep)")).await;
         parent.kill().unwrap();
         parent.wait().unwrap();
         // Whoever adopts it may take its time to reap it: a zombie has ended too.
-        let ended = || std::fs::read_to_string(&child).map_or(true, |stat| stat.contains(") Z "));
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while !ended() {
-            assert!(Instant::now() < deadline, "{child} is still there");
+        until("it has ended", || stat().is_empty() || stat().contains(") Z ")).await;
+    }
+
+    async fn until(what: &str, holds: impl Fn() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !holds() {
+            assert!(Instant::now() < deadline, "not in time: {what}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
