@@ -1,6 +1,7 @@
 //! A controller as the process that it is in a cluster.
 
 use std::{
+    collections::BTreeMap,
     io::{BufRead as _, BufReader},
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
@@ -118,7 +119,7 @@ impl Process {
         let verb = format!("verb=\"{verb}\"");
         let all = self.metric(REQUESTS, &[&verb]).await;
         let mut others = 0;
-        for resource in ["events", "leases"] {
+        for resource in NOT_COUNTED {
             others += self
                 .metric(REQUESTS, &[&verb, &format!("resource=\"{resource}\"")])
                 .await;
@@ -129,10 +130,30 @@ impl Process {
     /// Requests so far that can change something, events and Leases left out.
     pub async fn writes(&self) -> u64 {
         let mut writes = 0;
-        for verb in ["create", "patch", "apply", "delete", "update"] {
+        for verb in WRITES {
             writes += self.requests(verb).await;
         }
         writes
+    }
+
+    /// The same by verb, resource and subresource, joined by spaces.
+    pub async fn writes_by_kind(&self) -> BTreeMap<String, u64> {
+        // Waits for what is under way.
+        self.writes().await;
+        let (_, text) = self.get("/metrics").await.expect("an answer");
+        let mut all = BTreeMap::new();
+        for line in text.lines().filter(|line| line.starts_with(REQUESTS)) {
+            let label = |name: &str| {
+                let rest = line.split(&format!("{name}=\"")).nth(1)?;
+                rest.split('"').next()
+            };
+            let what = ["verb", "resource", "subresource"].map(|name| label(name).unwrap_or_default());
+            if WRITES.contains(&what[0]) && !NOT_COUNTED.contains(&what[1]) {
+                let count: f64 = line.rsplit(' ').next().unwrap_or_default().parse().unwrap();
+                *all.entry(what.join(" ").trim_end().to_owned()).or_default() += count as u64;
+            }
+        }
+        all
     }
 
     /// Requests so far that the API server refused for want of a right.
@@ -167,6 +188,8 @@ impl Drop for Process {
 }
 
 const REQUESTS: &str = "gamekeeper_api_requests_total";
+const WRITES: [&str; 5] = ["create", "patch", "apply", "delete", "update"];
+const NOT_COUNTED: [&str; 2] = ["events", "leases"];
 
 fn admin_address(line: &str) -> Option<String> {
     let record: serde_json::Value = serde_json::from_str(line).ok()?;

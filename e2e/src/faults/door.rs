@@ -10,8 +10,8 @@ use anyhow::Result;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, StreamBody};
-use hyper::body::{Frame, Incoming};
+use http_body_util::BodyExt as _;
+use hyper::body::Frame;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -22,7 +22,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::gate::{Answer, Closed, failure, onward, whole};
+use super::gate::{Answer, failure, onward, serve, whole};
+use super::stream::{Frames, body_of};
 
 /// What is wrong with the way to the API server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +83,10 @@ impl Door {
                 let state = Arc::clone(&state);
                 tokio::spawn(async move {
                     let (mut trouble, inner) = (state.trouble.clone(), Arc::clone(&state));
-                    let service = service_fn(move |request| serve(Arc::clone(&inner), request));
+                    let service = service_fn(move |request| {
+                        let state = Arc::clone(&inner);
+                        serve(request, |request| state.handle(request))
+                    });
                     let connection = http1::Builder::new().serve_connection(TokioIo::new(socket), service);
                     tokio::select! {
                         _ = connection => {}
@@ -103,17 +107,6 @@ impl Door {
     pub fn set(&self, trouble: Trouble) {
         self.trouble.send_replace(trouble);
     }
-}
-
-async fn serve(state: Arc<State>, request: Request<Incoming>) -> Result<Answer, Closed> {
-    let (parts, body) = request.into_parts();
-    let body = body.collect().await.map_err(|_| Closed)?.to_bytes();
-    let request = Request::from_parts(parts, body);
-    // Not with the connection: what was sent cannot be taken back.
-    tokio::spawn(async move { state.handle(request).await })
-        .await
-        .map_err(|_| Closed)?
-        .ok_or(Closed)
 }
 
 impl State {
@@ -150,8 +143,6 @@ impl State {
     }
 }
 
-type Frames = mpsc::Sender<Result<Frame<Bytes>, std::io::Error>>;
-
 /// One open watch.
 struct Stream {
     trouble: watch::Receiver<Trouble>,
@@ -172,10 +163,7 @@ impl Stream {
             since: Instant::now(),
         };
         tokio::spawn(stream.run(upstream));
-        let frames = futures::stream::unfold(receiver, |mut receiver| async move {
-            receiver.recv().await.map(|frame| (frame, receiver))
-        });
-        let mut answer = Response::new(StreamBody::new(frames).boxed_unsync());
+        let mut answer = Response::new(body_of(receiver));
         let json = http::HeaderValue::from_static("application/json");
         answer.headers_mut().insert(header::CONTENT_TYPE, json);
         answer

@@ -111,7 +111,10 @@ impl Gates {
             while let Ok((socket, _)) = listener.accept().await {
                 let _ = socket.set_nodelay(true);
                 let state = Arc::clone(&state);
-                let service = service_fn(move |request| serve(Arc::clone(&state), request));
+                let service = service_fn(move |request| {
+                    let state = Arc::clone(&state);
+                    serve(request, |request| state.handle(request))
+                });
                 // A cut connection is what this is for.
                 let connection = http1::Builder::new().serve_connection(TokioIo::new(socket), service);
                 tokio::spawn(async move { drop(connection.await) });
@@ -136,12 +139,18 @@ impl std::fmt::Display for Closed {
 
 impl std::error::Error for Closed {}
 
-async fn serve(state: Arc<State>, request: Request<Incoming>) -> Result<Answer, Closed> {
+/// Reads a request and has it handled; `None` closes the connection.
+pub(super) async fn serve<F>(
+    request: Request<Incoming>,
+    handle: impl FnOnce(Request<Bytes>) -> F,
+) -> Result<Answer, Closed>
+where
+    F: Future<Output = Option<Answer>> + Send + 'static,
+{
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Closed)?.to_bytes();
-    let request = Request::from_parts(parts, body);
     // Not with the connection: what was sent cannot be taken back.
-    tokio::spawn(async move { state.handle(request).await })
+    tokio::spawn(handle(Request::from_parts(parts, body)))
         .await
         .map_err(|_| Closed)?
         .ok_or(Closed)

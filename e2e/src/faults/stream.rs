@@ -18,11 +18,24 @@ use super::gate::State;
 /// How long [`Action::Merge`] waits for the event that swallows the first.
 const MERGE_WAIT: Duration = Duration::from_secs(1);
 
+/// Where the parts of a body go as they come; an error cuts the connection.
+pub(super) type Frames = mpsc::Sender<Result<Frame<Bytes>, std::io::Error>>;
+
+/// The body whose parts come through `receiver`.
+pub(super) fn body_of(
+    mut receiver: mpsc::Receiver<Result<Frame<Bytes>, std::io::Error>>,
+) -> UnsyncBoxBody<Bytes, std::io::Error> {
+    StreamBody::new(futures::stream::poll_fn(move |context| {
+        receiver.poll_recv(context)
+    }))
+    .boxed_unsync()
+}
+
 /// One open watch.
 pub(super) struct Stream {
     state: Arc<State>,
     resource: String,
-    out: mpsc::Sender<Result<Frame<Bytes>, std::io::Error>>,
+    out: Frames,
     held: Option<Held>,
 }
 
@@ -55,10 +68,7 @@ impl Stream {
             held: None,
         };
         tokio::spawn(stream.run(upstream));
-        let frames = futures::stream::unfold(receiver, |mut receiver| async move {
-            receiver.recv().await.map(|frame| (frame, receiver))
-        });
-        StreamBody::new(frames).boxed_unsync()
+        body_of(receiver)
     }
 
     async fn run<S, E>(mut self, mut upstream: S)

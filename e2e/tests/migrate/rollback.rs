@@ -8,7 +8,7 @@ use migrate::plan::State;
 use migrate::rollback;
 use serde_json::json;
 
-use crate::controllers::Controller;
+use crate::controllers;
 use crate::tools::{NO_FORCE, WORKLOAD, apply, facts, no_managers, take_over, verified};
 
 #[tokio::test]
@@ -20,9 +20,9 @@ async fn a_set_goes_back_with_the_ids_of_today_and_can_be_taken_over_again() -> 
         estate.lay_down(world).await?;
         assert_eq!(take_over(world, "a").await?.state, State::Done);
         // Ids change under our controllers, which are still there on the way back.
-        let gss = Controller::start(world, "gss-controller").await?;
-        let gs = Controller::start(world, "gs-controller").await?;
-        let sync = Controller::start(world, "pod-sync").await?;
+        let gss = controllers::start(world, "gss-controller").await?;
+        let gs = controllers::start(world, "gs-controller").await?;
+        let sync = controllers::start(world, "pod-sync").await?;
         world.scale("a", 3).await?;
         world.at_rest("a", &[0, 2, 5]).await?;
         let before = world.now().uids("a");

@@ -8,8 +8,9 @@ use kube::api::{DeleteParams, PostParams};
 use kube::{Api, ResourceExt as _};
 use migrate::plan::State;
 use serde_json::json;
+use test_bed::Process;
 
-use crate::controllers::Controller;
+use crate::controllers;
 use crate::tools::{WORKLOAD, command, kubeconfig, no_managers, planned, verified, versions};
 
 const IDS: [u32; 4] = [0, 2, 4, 5];
@@ -41,13 +42,13 @@ async fn nothing_restarts_and_our_controllers_go_on_with_the_same_ids() -> Resul
             assert!(verified.ok, "{verified:#?}");
             assert_eq!(planned(world, "arena").await?.state, State::Done);
             let others = [
-                Controller::start(world, "gs-controller").await?,
-                Controller::start(world, "pod-sync").await?,
+                controllers::start(world, "gs-controller").await?,
+                controllers::start(world, "pod-sync").await?,
             ];
             world.at_rest("arena", &IDS).await?;
-            let mut writes = vec![gss.writes().await?];
+            let mut writes = vec![gss.writes_by_kind().await];
             for controller in &others {
-                writes.push(controller.writes().await?);
+                writes.push(controller.writes_by_kind().await);
             }
             println!("writes after the take-over of 4 servers, {policy}: {writes:?}");
             kept(world, &estate, &before);
@@ -59,14 +60,14 @@ async fn nothing_restarts_and_our_controllers_go_on_with_the_same_ids() -> Resul
 }
 
 /// gss-controller runs before the take-over: it must see that the set is not its own yet.
-async fn the_controller_waits_until_it_is_its_turn(world: &World) -> Result<Controller> {
-    let gss = Controller::start(world, "gss-controller").await?;
+async fn the_controller_waits_until_it_is_its_turn(world: &World) -> Result<Process> {
+    let gss = controllers::start(world, "gss-controller").await?;
     let waits = |s: &e2e::Snapshot| {
         let found = s.condition("arena", "Degraded").map(|found| found.reason.clone());
         found.as_deref() == Some("AwaitingTakeOver")
     };
     world.until("gss-controller says that it waits", waits).await?;
-    let said: Vec<_> = gss.writes().await?.into_keys().collect();
+    let said: Vec<_> = gss.writes_by_kind().await.into_keys().collect();
     assert_eq!(said, ["patch gameserversets status"], "it only says so");
     Ok(gss)
 }

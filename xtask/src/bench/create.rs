@@ -78,12 +78,7 @@ async fn measure(session: &Session, options: &Options) -> Result<Outcome> {
     eprintln!("plain client: {} Pods Ready in {first:.1} s", options.servers);
     let before = session.fleet.scrape().await?;
     let begun = Instant::now();
-    let spec = ArenaSpec {
-        replicas: options.servers,
-        protect_allocated: false,
-        reserve: false,
-    };
-    let arena = Arena::create(&session.client, spec).await?;
+    let arena = Arena::create(&session.client, ArenaSpec::plain(options.servers)).await?;
     arena.wait_settled(options.servers as usize, LIMIT).await?;
     let seconds = begun.elapsed().as_secs_f64();
     eprintln!(

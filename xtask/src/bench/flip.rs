@@ -89,12 +89,7 @@ pub(super) async fn run(options: Options) -> Result<()> {
 
 async fn measure(session: &Session, options: &Options) -> Result<Outcome> {
     eprintln!("waiting for {} game servers", options.servers);
-    let spec = ArenaSpec {
-        replicas: options.servers,
-        protect_allocated: false,
-        reserve: false,
-    };
-    let arena = Arena::create(&session.client, spec).await?;
+    let arena = Arena::create(&session.client, ArenaSpec::plain(options.servers)).await?;
     arena.wait_settled(options.servers as usize, SETTLE).await?;
     let namespace = arena.namespace.clone();
     // Its observers decode whole objects, and would be measured.

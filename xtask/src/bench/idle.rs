@@ -77,12 +77,7 @@ pub(super) async fn run(options: Options) -> Result<()> {
 }
 
 async fn measure(session: &Session, options: &Options) -> Result<Outcome> {
-    let spec = ArenaSpec {
-        replicas: options.servers,
-        protect_allocated: false,
-        reserve: false,
-    };
-    let arena = Arena::create(&session.client, spec).await?;
+    let arena = Arena::create(&session.client, ArenaSpec::plain(options.servers)).await?;
     arena.wait_settled(options.servers as usize, LIMIT).await?;
     tokio::time::sleep(TRAILING).await;
     let rest = Duration::from_secs(options.rest);

@@ -58,12 +58,7 @@ pub(super) async fn run(options: Options) -> Result<()> {
 
 async fn measure(session: &Session, options: &Options) -> Result<Outcome> {
     let mut rss_bytes: BTreeMap<&'static str, BTreeMap<u32, u64>> = BTreeMap::new();
-    let spec = ArenaSpec {
-        replicas: 0,
-        protect_allocated: false,
-        reserve: false,
-    };
-    let arena = Arena::create(&session.client, spec).await?;
+    let arena = Arena::create(&session.client, ArenaSpec::plain(0)).await?;
     for servers in std::iter::once(0).chain(options.servers.iter().copied()) {
         arena.scale(servers).await?;
         arena

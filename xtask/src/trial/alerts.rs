@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use api_types::GameServer;
-use e2e::faults::{Door, Trouble};
+use e2e::faults::Trouble;
 use kube::api::{Api, Patch, PatchParams};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -54,8 +54,7 @@ pub(super) async fn run(options: Options) -> Result<()> {
     };
     let mut session = Session::start("trial-alerts", &options.session, &fleet).await?;
     let outcome = Box::pin(all_reasons(&mut session)).await;
-    session.fleet.resume().await?;
-    let stopped = session.stop().await;
+    let stopped = session.resume_and_stop().await;
     let outcome = outcome?;
     write_json(options.session.json.as_deref(), &outcome)?;
     println!(
@@ -73,17 +72,8 @@ pub(super) async fn run(options: Options) -> Result<()> {
 
 async fn all_reasons(session: &mut Session) -> Result<Vec<Alert>> {
     let client = session.client.clone();
-    let door = Door::open(&session.kubeconfig).await?;
-    let pod_sync = session.fleet.process(Controller::PodSync)?;
-    pod_sync.route_through(door.address)?;
-    pod_sync.kill_and_restart().await?;
-    pod_sync.wait_ready(Duration::from_secs(60)).await?;
-    let spec = ArenaSpec {
-        replicas: SERVERS,
-        protect_allocated: false,
-        reserve: false,
-    };
-    let arena = Arena::create(&client, spec).await?;
+    let door = session.door_of_pod_sync().await?;
+    let arena = Arena::create(&client, ArenaSpec::plain(SERVERS)).await?;
     arena.wait_settled(SERVERS as usize, SETTLE).await?;
     let changes = Changes::prepare(&client, &arena.namespace, SERVERS as usize, 1.0).await?;
     let directory = tempfile::tempdir()?;

@@ -112,12 +112,7 @@ async fn both_phases(session: &Session, options: &Options, writers: usize) -> Re
 /// A set at rest loses half of its servers while an allocator works at full rate.
 async fn scale_in(session: &Session, options: &Options, name: String) -> Result<Phase> {
     eprintln!("{name}: waiting for {} servers", options.servers);
-    let spec = ArenaSpec {
-        replicas: options.servers,
-        protect_allocated: false,
-        reserve: false,
-    };
-    let arena = Arena::create(&session.client, spec).await?;
+    let arena = Arena::create(&session.client, ArenaSpec::plain(options.servers)).await?;
     arena.wait_settled(options.servers as usize, SETTLE).await?;
     let mut phase = Phase::new(name, false);
     let target = options.servers / 2;

@@ -30,6 +30,17 @@ pub struct ArenaSpec {
     pub reserve: bool,
 }
 
+impl ArenaSpec {
+    /// A set of so many servers and nothing else.
+    pub const fn plain(replicas: u32) -> Self {
+        Self {
+            replicas,
+            protect_allocated: false,
+            reserve: false,
+        }
+    }
+}
+
 /// What became of one allocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Allocation {

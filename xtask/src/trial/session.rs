@@ -1,13 +1,15 @@
 //! What every trial and benchmark starts with: a cluster, the controllers, and an end that leaves nothing behind.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
+use e2e::faults::Door;
 use kube::Client;
 use serde::Serialize;
 
 use crate::cluster::{self, Nodes};
-use crate::fleet::{Fleet, FleetOptions, Profile, client_for};
+use crate::fleet::{Controller, Fleet, FleetOptions, Profile, client_for};
 
 /// Flags that every trial and benchmark has.
 #[derive(Debug, Clone, clap::Args)]
@@ -82,6 +84,29 @@ impl Session {
                 Err(error)
             }
         }
+    }
+
+    /// Makes pod-sync begin anew, its way to the API server leading through a door that can be troubled.
+    ///
+    /// # Errors
+    /// When it doesn't become ready.
+    pub async fn door_of_pod_sync(&mut self) -> Result<Door> {
+        let door = Door::open(&self.kubeconfig).await?;
+        let pod_sync = self.fleet.process(Controller::PodSync)?;
+        pod_sync.route_through(door.address)?;
+        pod_sync.kill_and_restart().await?;
+        pod_sync.wait_ready(Duration::from_secs(60)).await?;
+        Ok(door)
+    }
+
+    /// As [`stop`](Self::stop), after a trial that troubled the controllers: what ended meanwhile, its lease being lost, is started
+    /// again first, and is no end to be judged.
+    ///
+    /// # Errors
+    /// When a controller can't be started again or didn't end cleanly.
+    pub async fn resume_and_stop(mut self) -> Result<()> {
+        self.fleet.resume().await?;
+        self.stop().await
     }
 
     /// Stops the controllers and the cluster.

@@ -74,15 +74,7 @@ impl<'a> Ground<'a> {
     ) -> Result<Self> {
         let client = session.client.clone();
         eprintln!("waiting for {servers} game servers");
-        let arena = Arena::create(
-            &client,
-            ArenaSpec {
-                replicas: servers,
-                protect_allocated: false,
-                reserve: false,
-            },
-        )
-        .await?;
+        let arena = Arena::create(&client, ArenaSpec::plain(servers)).await?;
         arena.wait_settled(servers as usize, SETTLE).await?;
         let namespace = arena.namespace.clone();
         // Its observers decode whole objects; nothing but the measured side and a metadata watch shall run from here on.

@@ -97,9 +97,7 @@ pub(super) async fn run(options: Options) -> Result<()> {
     };
     let mut session = Session::start("trial-shards", &options.session, &fleet).await?;
     let outcome = Box::pin(all_phases(&mut session, &options)).await;
-    // What ended on a machine too busy to renew its lease is no end that `stop` should judge.
-    session.fleet.resume().await?;
-    let stopped = session.stop().await;
+    let stopped = session.resume_and_stop().await;
     let outcome = outcome?;
     write_json(options.session.json.as_deref(), &outcome)?;
     report(&outcome);
@@ -112,12 +110,7 @@ pub(super) async fn run(options: Options) -> Result<()> {
 
 async fn all_phases(session: &mut Session, options: &Options) -> Result<Outcome> {
     eprintln!("waiting for {} game servers", options.servers);
-    let spec = ArenaSpec {
-        replicas: options.servers,
-        protect_allocated: false,
-        reserve: false,
-    };
-    let arena = Arena::create(&session.client, spec).await?;
+    let arena = Arena::create(&session.client, ArenaSpec::plain(options.servers)).await?;
     let settled = arena.wait_settled(options.servers as usize, SETTLE);
     session.fleet.keep_running(settled).await?;
     let namespace = arena.namespace.clone();

@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::changes::{Changes, Phase};
 use super::{Arena, ArenaSpec, Session, SessionOptions, write_json};
 use crate::cluster;
-use crate::fleet::{Controller, FleetOptions};
+use crate::fleet::FleetOptions;
 
 /// Flags of `trial sync-faults`.
 #[derive(Debug, Clone, clap::Args)]
@@ -80,8 +80,7 @@ pub(super) async fn run(options: Options) -> Result<()> {
     };
     let mut session = Session::start("trial-sync-faults", &options.session, &fleet).await?;
     let outcome = Box::pin(all_faults(&mut session, &options)).await;
-    session.fleet.resume().await?;
-    let stopped = session.stop().await;
+    let stopped = session.resume_and_stop().await;
     let outcome = outcome?;
     write_json(options.session.json.as_deref(), &outcome)?;
     report(&outcome);
@@ -94,18 +93,9 @@ pub(super) async fn run(options: Options) -> Result<()> {
 
 async fn all_faults(session: &mut Session, options: &Options) -> Result<Outcome> {
     let client = session.client.clone();
-    let door = Door::open(&session.kubeconfig).await?;
-    let pod_sync = session.fleet.process(Controller::PodSync)?;
-    pod_sync.route_through(door.address)?;
-    pod_sync.kill_and_restart().await?;
-    pod_sync.wait_ready(Duration::from_secs(60)).await?;
+    let door = session.door_of_pod_sync().await?;
     eprintln!("waiting for {} game servers", options.servers);
-    let spec = ArenaSpec {
-        replicas: options.servers,
-        protect_allocated: false,
-        reserve: false,
-    };
-    let arena = Arena::create(&client, spec).await?;
+    let arena = Arena::create(&client, ArenaSpec::plain(options.servers)).await?;
     let settled = arena.wait_settled(options.servers as usize, SETTLE);
     session.fleet.keep_running(settled).await?;
     let rate = f64::from(options.rate);
