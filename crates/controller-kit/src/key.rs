@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use api_types::views::Meta;
+use api_types::views::{Meta, shared};
 
 /// Namespace and name of an object. Cloning copies two pointers.
 ///
@@ -26,9 +26,9 @@ impl ObjectKey {
         }
     }
 
-    /// The key of the object that `meta` belongs to.
+    /// The key of the object that `meta` belongs to. Keys of one namespace hold its name once.
     pub fn of(meta: &Meta) -> Self {
-        Self::new(meta.namespace.as_str(), meta.name.as_str())
+        Self::new(shared(&meta.namespace), meta.name.as_str())
     }
 }
 

@@ -1,7 +1,6 @@
 //! What a watch knows: objects by key, with secondary indexes that are kept, never scanned for.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::BuildHasher;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::key::ObjectKey;
@@ -167,23 +166,6 @@ impl<T> Index<T> {
                 self.keys.remove(value);
             }
         }
-    }
-}
-
-/// Shares equal strings, so that 5,000 objects of one namespace hold its name once.
-#[derive(Default)]
-pub(crate) struct Interner<S = std::hash::RandomState> {
-    known: HashSet<Arc<str>, S>,
-}
-
-impl<S: BuildHasher> Interner<S> {
-    pub(crate) fn intern(&mut self, text: &str) -> Arc<str> {
-        if let Some(known) = self.known.get(text) {
-            return Arc::clone(known);
-        }
-        let shared: Arc<str> = text.into();
-        self.known.insert(Arc::clone(&shared));
-        shared
     }
 }
 

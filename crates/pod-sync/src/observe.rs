@@ -102,7 +102,7 @@ mod tests {
     }
 
     fn shown(observer: &Observer, key: &ObjectKey) -> String {
-        observer.snapshot(key).unwrap().pod.metadata.labels["game.kruise.io/gs-opsState"].clone()
+        observer.snapshot(key).unwrap().pod.metadata.labels["game.kruise.io/gs-opsState"].to_owned()
     }
 
     fn observer(key: &ObjectKey, pod: PodView) -> Observer {

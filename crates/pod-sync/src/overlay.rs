@@ -5,7 +5,7 @@
 //! second change follow the first within milliseconds without a conflict, and keeps any event that arrives in between from
 //! writing the same thing twice.
 
-use api_types::views::PodView;
+use api_types::views::{PodView, StringMap};
 
 use crate::{plan::PodPatch, record::version};
 
@@ -23,15 +23,12 @@ pub fn patched(pod: &PodView, patch: &PodPatch, resource_version: &str) -> PodVi
     pod
 }
 
-fn merge(
-    map: &mut std::collections::BTreeMap<String, String>,
-    patch: &std::collections::BTreeMap<String, Option<String>>,
-) {
+fn merge(map: &mut StringMap, patch: &std::collections::BTreeMap<String, Option<String>>) {
     for (key, value) in patch {
         match value {
-            Some(value) => map.insert(key.clone(), value.clone()),
-            None => map.remove(key),
-        };
+            Some(value) => map.insert(key, value),
+            None => drop(map.remove(key)),
+        }
     }
 }
 

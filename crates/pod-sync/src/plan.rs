@@ -199,11 +199,7 @@ pub fn is_behind(server: &GameServerView, pod: &PodView) -> bool {
 }
 
 fn plan_state(patch: &mut PodPatch, pod: &PodView, state: GameServerState, now: Timestamp) {
-    let old = pod
-        .metadata
-        .labels
-        .get(keys::label::GS_STATE)
-        .map_or("", String::as_str);
+    let old = pod.metadata.labels.get(keys::label::GS_STATE).unwrap_or_default();
     if old == state.as_str() {
         return;
     }
@@ -232,12 +228,8 @@ fn plan_updating_containers(
         GameServerState::PreUpdate => {
             let Some(template) = template else { return };
             let names = spec::outdated_containers(pod, template, server);
-            if shown != Some(&names) {
-                patch.note(
-                    Subject::UpdatingContainers,
-                    shown.map_or("", String::as_str),
-                    &names,
-                );
+            if shown != Some(names.as_str()) {
+                patch.note(Subject::UpdatingContainers, shown.unwrap_or_default(), &names);
                 patch.set_annotation(keys::annotation::GS_UPDATING_CONTAINERS, names);
             }
         }

@@ -68,9 +68,9 @@ impl SyncRecord {
     }
 }
 
-fn gs_sync_keys<'a>(keys: impl Iterator<Item = &'a String>) -> BTreeSet<String> {
+fn gs_sync_keys<'a>(keys: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
     keys.filter(|key| key.starts_with(keys::GS_SYNC_PREFIX))
-        .cloned()
+        .map(str::to_owned)
         .collect()
 }
 

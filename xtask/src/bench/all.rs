@@ -30,36 +30,51 @@ pub struct Options {
 }
 
 /// Name, flags, and flags of the short form.
-const BENCHMARKS: [(&str, &str, &str); 11] = [
+const BENCHMARKS: [(&str, &str, &str); 14] = [
     ("create", "create", "create --servers 100 --rest 10"),
     (
         "sync-10",
-        "sync --rate 10 --rounds 3",
+        "sync --rate 10 --duration 12",
         "sync --servers 50 --rounds 1 --duration 5 --rate 10",
     ),
     (
         "sync-50",
-        "sync --rate 50 --rounds 3",
+        "sync --rate 50 --duration 12",
         "sync --servers 50 --rounds 1 --duration 5 --rate 20",
     ),
     (
         "sync-100",
-        "sync --rate 100 --rounds 3",
+        "sync --rate 100 --duration 12",
         "sync --servers 50 --rounds 1 --duration 5 --rate 40",
     ),
     (
+        "sync-10-churn",
+        "sync --rate 10 --churn 20 --duration 12",
+        "sync --servers 50 --rounds 1 --duration 5 --rate 10 --churn 5",
+    ),
+    (
         "sync-50-churn",
-        "sync --rate 50 --churn 20 --rounds 3",
+        "sync --rate 50 --churn 20 --duration 12",
         "sync --servers 50 --rounds 1 --duration 5 --rate 20 --churn 5",
     ),
     (
+        "sync-100-churn",
+        "sync --rate 100 --churn 20 --duration 12",
+        "sync --servers 50 --rounds 1 --duration 5 --rate 40 --churn 5",
+    ),
+    (
+        "sync-limit",
+        "sync --limit --duration 10",
+        "sync --servers 50 --limit --duration 3",
+    ),
+    (
         "sync-burst",
-        "sync --burst 500 --rounds 3",
+        "sync --servers 5000 --burst 1000",
         "sync --servers 50 --rounds 1 --burst 50",
     ),
     ("flip", "flip", "flip --servers 50 --rounds 2 --rate 20"),
     ("update", "update", "update --servers 20"),
-    ("idle", "idle", "idle --servers 50 --rest 10"),
+    ("idle", "idle --servers 5000", "idle --servers 50 --rest 10"),
     (
         "memory",
         "memory --servers 500,2000,5000",

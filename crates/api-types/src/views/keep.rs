@@ -1,12 +1,13 @@
 //! Decoding of label and annotation maps that keeps some of the keys.
 
-use std::{collections::BTreeMap, fmt, marker::PhantomData};
+use std::{fmt, marker::PhantomData, sync::Arc};
 
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor},
 };
 
+use super::{StringMap, shared::shared, string_map::value_of};
 use crate::keys;
 
 /// Which keys of a map are kept.
@@ -41,11 +42,11 @@ impl Keep for PodKeys {
 }
 
 /// A map of strings with only the keys that `K` keeps.
-pub(super) struct Kept<K>(pub(super) BTreeMap<String, String>, PhantomData<K>);
+pub(super) struct Kept<K>(pub(super) StringMap, PhantomData<K>);
 
 impl<K> Default for Kept<K> {
     fn default() -> Self {
-        Self(BTreeMap::new(), PhantomData)
+        Self(StringMap::default(), PhantomData)
     }
 }
 
@@ -60,29 +61,29 @@ impl<'de, K: Keep> Deserialize<'de> for Kept<K> {
 struct KeptVisitor<K>(PhantomData<K>);
 
 impl<'de, K: Keep> Visitor<'de> for KeptVisitor<K> {
-    type Value = BTreeMap<String, String>;
+    type Value = StringMap;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a map of strings")
     }
 
     fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(BTreeMap::new())
+        Ok(StringMap::default())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-        let mut map = BTreeMap::new();
+        let mut entries = Vec::new();
         while let Some(key) = access.next_key_seed(KeySeed::<K>(PhantomData))? {
             match key {
                 Some(key) => {
-                    map.insert(key, access.next_value()?);
+                    entries.push((key, access.next_value_seed(ValueSeed)?));
                 }
                 None => {
                     access.next_value::<IgnoredAny>()?;
                 }
             }
         }
-        Ok(map)
+        Ok(StringMap::of(entries))
     }
 }
 
@@ -90,7 +91,7 @@ impl<'de, K: Keep> Visitor<'de> for KeptVisitor<K> {
 struct KeySeed<K>(PhantomData<K>);
 
 impl<'de, K: Keep> DeserializeSeed<'de> for KeySeed<K> {
-    type Value = Option<String>;
+    type Value = Option<Arc<str>>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_str(self)
@@ -98,13 +99,35 @@ impl<'de, K: Keep> DeserializeSeed<'de> for KeySeed<K> {
 }
 
 impl<K: Keep> Visitor<'_> for KeySeed<K> {
-    type Value = Option<String>;
+    type Value = Option<Arc<str>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a string")
     }
 
     fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
-        Ok(K::keep(key).then(|| key.to_owned()))
+        Ok(K::keep(key).then(|| shared(key)))
+    }
+}
+
+struct ValueSeed;
+
+impl<'de> DeserializeSeed<'de> for ValueSeed {
+    type Value = Arc<str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for ValueSeed {
+    type Value = Arc<str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
+        Ok(value_of(value))
     }
 }

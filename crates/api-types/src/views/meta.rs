@@ -1,11 +1,12 @@
 //! Object metadata.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use super::keep::{AllButLastApplied, Keep, Kept};
+use super::{
+    StringMap,
+    keep::{AllButLastApplied, Keep, Kept},
+};
 use crate::keys;
 
 /// Object metadata that controllers read. Managed fields are never kept.
@@ -26,9 +27,9 @@ pub struct Meta {
     /// RFC 3339 time after which the object may be gone; set while it is terminating.
     pub deletion_timestamp: Option<String>,
     /// Labels, those that the view keeps.
-    pub labels: BTreeMap<String, String>,
+    pub labels: StringMap,
     /// Annotations, those that the view keeps.
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: StringMap,
     /// Owners.
     pub owner_references: Vec<OwnerRef>,
     /// Finalizers.
@@ -88,12 +89,12 @@ impl Meta {
 
     /// Value of a label.
     pub fn label(&self, key: &str) -> Option<&str> {
-        self.labels.get(key).map(String::as_str)
+        self.labels.get(key)
     }
 
     /// Value of an annotation.
     pub fn annotation(&self, key: &str) -> Option<&str> {
-        self.annotations.get(key).map(String::as_str)
+        self.annotations.get(key)
     }
 }
 
@@ -105,7 +106,10 @@ impl<'de> Deserialize<'de> for Meta {
 
 /// Decodes metadata with only the labels and annotations that `K` keeps.
 pub(super) fn keeping<'de, K: Keep, D: Deserializer<'de>>(deserializer: D) -> Result<Meta, D::Error> {
-    let wire = MetaWire::<K>::deserialize(deserializer)?;
+    let mut wire = MetaWire::<K>::deserialize(deserializer)?;
+    // Lists grow by doubling from four; most have one entry.
+    wire.owner_references.shrink_to_fit();
+    wire.finalizers.shrink_to_fit();
     Ok(Meta {
         name: wire.name,
         namespace: wire.namespace,

@@ -25,7 +25,7 @@ pub struct PodView {
     pub phase: Option<String>,
     /// `status.reason`.
     pub reason: Option<String>,
-    /// `status.conditions`.
+    /// Of `status.conditions` the one that is read: `Ready`. A Pod may carry hundreds of a user's own.
     pub conditions: Vec<PodConditionView>,
 }
 
@@ -126,7 +126,12 @@ struct StatusWire {
 }
 
 impl From<PodWire> for PodView {
-    fn from(wire: PodWire) -> Self {
+    fn from(mut wire: PodWire) -> Self {
+        wire.spec.containers.shrink_to_fit();
+        wire.status
+            .conditions
+            .retain(|condition| condition.type_ == "Ready");
+        wire.status.conditions.shrink_to_fit();
         Self {
             metadata: wire.metadata,
             node_name: wire.spec.node_name,

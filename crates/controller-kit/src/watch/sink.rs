@@ -2,13 +2,12 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use api_types::views::Meta;
 use metrics::{Counter, counter};
 
 use super::frame::Identity;
 use super::{Change, OnChange, OnMalformed, Watched};
 use crate::key::ObjectKey;
-use crate::store::{Interner, Store};
+use crate::store::Store;
 
 /// The receiving end of all scopes of a watch.
 pub(super) struct Sink<T> {
@@ -17,7 +16,7 @@ pub(super) struct Sink<T> {
     on_malformed: Vec<OnMalformed>,
     /// Held from the change of the store to the last handler, so that handlers see changes in the store's
     /// order whichever task brings them. Decoding happens before.
-    delivery: Mutex<Interner>,
+    delivery: Mutex<()>,
     malformed: Counter,
 }
 
@@ -35,8 +34,8 @@ impl<T: Watched> Sink<T> {
 
     /// An object as it is now.
     pub(super) fn applied(&self, object: T) {
-        let mut names = self.deliver();
-        let key = interned(&mut names, object.meta());
+        let _order = self.deliver();
+        let key = ObjectKey::of(object.meta());
         let new = Arc::new(object);
         let old = self.store.insert(&key, Arc::clone(&new));
         match old {
@@ -99,15 +98,8 @@ impl<T: Watched> Sink<T> {
         }
     }
 
-    fn deliver(&self) -> MutexGuard<'_, Interner> {
+    fn deliver(&self) -> MutexGuard<'_, ()> {
         // Poisoned only by a handler's panic, which ends the process.
         self.delivery.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn interned(names: &mut Interner, meta: &Meta) -> ObjectKey {
-    ObjectKey {
-        namespace: names.intern(&meta.namespace),
-        name: meta.name.as_str().into(),
     }
 }

@@ -70,14 +70,13 @@ impl GameServerView {
     /// Whether it is to be deleted as soon as its Pod is gone.
     pub(crate) fn is_retired(&self) -> bool {
         self.metadata
-            .labels
-            .get(keys::label::GS_DELETING)
+            .label(keys::label::GS_DELETING)
             .is_some_and(|value| value == "true")
     }
 
     /// The value of one of the annotations this controller keeps.
     pub(crate) fn annotation(&self, key: &str) -> &str {
-        self.metadata.annotations.get(key).map_or("", String::as_str)
+        self.metadata.annotation(key).unwrap_or_default()
     }
 }
 
@@ -123,12 +122,10 @@ struct WireStatus {
 impl From<WireGameServer> for GameServerView {
     fn from(game_server: WireGameServer) -> Self {
         let mut metadata = game_server.metadata;
-        metadata
-            .labels
-            .retain(|key, _| READ_LABELS.contains(&key.as_str()));
+        metadata.labels.retain(|key, _| READ_LABELS.contains(&key));
         metadata
             .annotations
-            .retain(|key, _| READ_ANNOTATIONS.contains(&key.as_str()));
+            .retain(|key, _| READ_ANNOTATIONS.contains(&key));
         let spec = game_server.spec;
         Self {
             metadata,

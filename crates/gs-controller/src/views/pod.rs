@@ -105,11 +105,7 @@ impl PodView {
         game_server_state(PodFacts {
             phase: self.phase.as_deref(),
             terminating: self.metadata.is_terminating(),
-            lifecycle: self
-                .metadata
-                .labels
-                .get(keys::label::LIFECYCLE_STATE)
-                .map(String::as_str),
+            lifecycle: self.metadata.label(keys::label::LIFECYCLE_STATE),
             ready: self
                 .condition("Ready")
                 .map(|condition| condition.status == "True"),
@@ -209,9 +205,7 @@ impl From<WirePod> for PodView {
                 .map(move |container| Container::from_wire(init, container))
         };
         let mut metadata = pod.metadata;
-        metadata
-            .labels
-            .retain(|key, _| READ_LABELS.contains(&key.as_str()));
+        metadata.labels.retain(|key, _| READ_LABELS.contains(&key));
         metadata.annotations.clear();
         Self {
             metadata,

@@ -6,6 +6,7 @@ use api_types::{
     GameServerContainer, GameServerSetView, GameServerState, GameServerView, OwnerRef, PodUpdatePolicy, keys,
     keys::{annotation, label},
     names, ops_state,
+    views::StringMap,
 };
 use serde_json::{Map, Value, json};
 
@@ -125,7 +126,7 @@ fn annotations(revision: &Named, survived: Option<&GameServerView>, now: &str) -
     annotations.insert(annotation::OPS_STATE_LAST_CHANGED.into(), now.to_owned());
     if let Some(survived) = survived {
         let mirrored: BTreeMap<_, _> = synced(&survived.metadata.annotations).collect();
-        let keys_of = |map: &BTreeMap<String, String>| synced(map).map(|(key, _)| key).collect::<Vec<_>>();
+        let keys_of = |map: &StringMap| synced(map).map(|(key, _)| key).collect::<Vec<_>>();
         let (labels, notes) = (
             keys_of(&survived.metadata.labels),
             keys_of(&survived.metadata.annotations),
@@ -144,10 +145,10 @@ fn annotations(revision: &Named, survived: Option<&GameServerView>, now: &str) -
     annotations
 }
 
-fn synced(map: &BTreeMap<String, String>) -> impl Iterator<Item = (String, String)> {
+fn synced(map: &StringMap) -> impl Iterator<Item = (String, String)> {
     map.iter()
         .filter(|(key, _)| key.starts_with(keys::GS_SYNC_PREFIX))
-        .map(|(key, value)| (key.clone(), value.clone()))
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
 }
 
 /// Whether the API server takes `value` for a label.

@@ -81,7 +81,7 @@ mod tests {
 
     fn pod(labels: &[(&str, &str)], finalizers: &[&str]) -> Meta {
         Meta {
-            labels: map(labels),
+            labels: labels.iter().copied().collect(),
             finalizers: finalizers.iter().map(ToString::to_string).collect(),
             ..Meta::default()
         }
@@ -164,7 +164,7 @@ mod tests {
                 finalizers_handler: wanted.1.clone(),
                 mark_pod_not_ready: None,
             };
-            let pod = Meta { labels: shown.0.clone(), finalizers: shown.1.clone(), ..Meta::default() };
+            let pod = Meta { labels: shown.0.iter().collect(), finalizers: shown.1.clone(), ..Meta::default() };
             let marks = wanted.0.len() + wanted.1.len();
             let mut on_pod = 0;
             for pair in &wanted.0 {

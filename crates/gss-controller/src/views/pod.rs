@@ -242,7 +242,11 @@ fn waiting_reason<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<O
 }
 
 impl From<WirePod> for PodView {
-    fn from(wire: WirePod) -> Self {
+    fn from(mut wire: WirePod) -> Self {
+        // Lists grow by doubling from four, and there are thousands of these.
+        wire.spec.containers.shrink_to_fit();
+        wire.status.conditions.shrink_to_fit();
+        wire.status.container_statuses.shrink_to_fit();
         let mut metadata = wire.metadata;
         metadata
             .annotations

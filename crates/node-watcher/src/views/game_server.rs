@@ -52,7 +52,10 @@ impl From<WireGameServer> for GameServerView {
     fn from(game_server: WireGameServer) -> Self {
         let mut metadata = game_server.metadata;
         Self {
-            node_label: metadata.labels.remove(keys::label::NODE_NAME),
+            node_label: metadata
+                .labels
+                .remove(keys::label::NODE_NAME)
+                .map(|name| name.to_string()),
             metadata: identity(metadata),
             condition: game_server
                 .status

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use api_types::{
     keys::GS_SYNC_PREFIX,
-    views::{GameServerView, PodView},
+    views::{GameServerView, PodView, StringMap},
 };
 
 use super::{PodPatch, Subject};
@@ -34,23 +34,21 @@ pub(super) fn plan_gs_sync(
 /// What to change in `shown` so that it has every `gs-sync/` key of `wanted`, and none of `recorded` that left `wanted`.
 /// A key that is neither wanted nor recorded came with the Pod's template and stays.
 fn differences(
-    wanted: &BTreeMap<String, String>,
-    shown: &BTreeMap<String, String>,
+    wanted: &StringMap,
+    shown: &StringMap,
     recorded: &BTreeSet<String>,
     writable: impl Fn(&str) -> bool,
 ) -> BTreeMap<String, Option<String>> {
     let set = wanted
         .iter()
         .filter(|(key, value)| {
-            key.starts_with(GS_SYNC_PREFIX) && shown.get(*key) != Some(*value) && writable(value)
+            key.starts_with(GS_SYNC_PREFIX) && shown.get(key) != Some(*value) && writable(value)
         })
-        .map(|(key, value)| (key.clone(), Some(value.clone())));
+        .map(|(key, value)| (key.to_owned(), Some(value.to_owned())));
     let removed = recorded
         .iter()
         // The record is an annotation that others could edit: it never reaches beyond the prefix.
-        .filter(|key| {
-            key.starts_with(GS_SYNC_PREFIX) && !wanted.contains_key(*key) && shown.contains_key(*key)
-        })
+        .filter(|key| key.starts_with(GS_SYNC_PREFIX) && !wanted.contains_key(key) && shown.contains_key(key))
         .map(|key| (key.clone(), None));
     set.chain(removed).collect()
 }

@@ -32,7 +32,7 @@ pub fn invalid_values(server: &GameServerView) -> Vec<InvalidValue> {
         .labels
         .iter()
         .filter(|(key, _)| key.starts_with(keys::GS_SYNC_PREFIX))
-        .map(|(key, value)| (key.clone(), value.clone()));
+        .map(|(key, value)| (key.to_owned(), value.to_owned()));
     spec.chain(synced)
         .filter(|(_, value)| !is_label_value(value))
         .map(|(field, value)| InvalidValue { field, value })
@@ -86,7 +86,7 @@ fn priority(value: Option<&IntOrString>) -> String {
 
 pub(super) fn plan_labels(patch: &mut PodPatch, server: &GameServerView, pod: &PodView, now: Timestamp) {
     for label in spec_labels(server) {
-        let old = pod.metadata.labels.get(label.key).map(String::as_str);
+        let old = pod.metadata.labels.get(label.key);
         if old == Some(label.value.as_str()) || !is_label_value(&label.value) {
             continue;
         }

@@ -10,14 +10,20 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use api_types::{GameServer, keys};
+use controller_kit::client::load_config;
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use http::Request;
+use hyper_rustls::HttpsConnectorBuilder;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
 use kube::Client;
 use kube::api::{Api, ListParams, WatchEvent};
+use kube::client::{Body, ConfigExt as _};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
+use tower::{BoxError, ServiceBuilder};
 
 use crate::fleet::client_for;
 
@@ -47,6 +53,10 @@ pub(crate) enum Variant {
     Typed,
     /// The whole Pod in the answer to a patch, instead of its metadata.
     WholeAnswer,
+    /// One HTTP/2 connection for everything in the place of a pool of HTTP/1.1 connections.
+    Http2,
+    /// A watch that begins with the objects there are (a streaming list) in the place of a list and a watch.
+    StreamingList,
 }
 
 impl Variant {
@@ -59,6 +69,8 @@ impl Variant {
             Self::Bookmarks => "bookmarks",
             Self::Typed => "typed",
             Self::WholeAnswer => "whole-answer",
+            Self::Http2 => "http2",
+            Self::StreamingList => "streaming-list",
         }
     }
 }
@@ -91,18 +103,15 @@ const IN_FLIGHT: usize = 32;
 /// # Errors
 /// When the API server can't be reached or the watch ends.
 pub(in crate::bench) async fn run(options: Options) -> Result<()> {
-    let client = client_for(&options.kubeconfig).await?;
-    let api: Api<GameServer> = Api::namespaced(client.clone(), &options.namespace);
-    let version = api
-        .list_metadata(&ListParams::default())
-        .await?
-        .metadata
-        .resource_version;
+    let client = if options.variant == Variant::Http2 {
+        http2_client(&options.kubeconfig).await?
+    } else {
+        client_for(&options.kubeconfig).await?
+    };
+    let from = beginning(&client, &options).await?;
     let path = format!(
-        "/apis/game.kruise.io/v1alpha1/namespaces/{}/gameservers?watch=1&timeoutSeconds=3600&resourceVersion={}&allowWatchBookmarks={}",
+        "/apis/game.kruise.io/v1alpha1/namespaces/{}/gameservers?watch=1&timeoutSeconds=3600&{from}",
         options.namespace,
-        version.unwrap_or_default(),
-        options.variant == Variant::Bookmarks
     );
     let request = Request::get(path).body(Vec::new())?;
     if options.variant == Variant::Typed {
@@ -120,6 +129,46 @@ pub(in crate::bench) async fn run(options: Options) -> Result<()> {
     bail!("the watch ended")
 }
 
+/// The parameters that say where a watch begins.
+async fn beginning(client: &Client, options: &Options) -> Result<String> {
+    if options.variant == Variant::StreamingList {
+        return Ok(
+            "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true".to_owned(),
+        );
+    }
+    let api: Api<GameServer> = Api::namespaced(client.clone(), &options.namespace);
+    let list = api.list_metadata(&ListParams::default()).await?;
+    let version = list.metadata.resource_version.unwrap_or_default();
+    let bookmarks = options.variant == Variant::Bookmarks;
+    Ok(format!(
+        "resourceVersion={version}&allowWatchBookmarks={bookmarks}"
+    ))
+}
+
+/// A client whose requests, the watch among them, share one HTTP/2 connection.
+async fn http2_client(kubeconfig: &Path) -> Result<Client> {
+    let config = load_config(Some(kubeconfig)).await?;
+    // Installing twice is an error that can be ignored: the provider is the same.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    let tls = HttpsConnectorBuilder::new()
+        .with_tls_config(config.rustls_client_config()?)
+        .https_only()
+        .enable_http2()
+        .wrap_connector(tcp);
+    let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
+        .http2_only(true)
+        .build::<_, Body>(tls);
+    let service = ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer()?)
+        .map_err(BoxError::from)
+        .service(http);
+    Ok(Client::new(service, config.default_namespace))
+}
+
 async fn follow<K: Clone>(
     client: &Client,
     options: &Options,
@@ -128,12 +177,18 @@ async fn follow<K: Clone>(
 ) -> Result<()> {
     println!("{READY}");
     let mut shown: HashMap<String, String> = HashMap::new();
+    // What a streaming list begins with is no change; its end is a bookmark.
+    let mut listing = options.variant == Variant::StreamingList;
     let changes = events.filter_map(|event| {
         let change = match event {
             Ok(WatchEvent::Added(server) | WatchEvent::Modified(server)) => {
                 let (name, value) = read(server);
                 let before = shown.insert(name.clone(), value.clone());
-                (before.as_ref() != Some(&value)).then_some(Ok((name, value)))
+                (!listing && before.as_ref() != Some(&value)).then_some(Ok((name, value)))
+            }
+            Ok(WatchEvent::Bookmark(_)) => {
+                listing = false;
+                None
             }
             Ok(_) => None,
             Err(error) => Some(Err(anyhow::Error::from(error))),

@@ -101,10 +101,7 @@ impl World {
                 server.metadata.generation += 1;
             }),
             Step::Annotate(id) => self.change_server(|server| {
-                server
-                    .metadata
-                    .annotations
-                    .insert("gs-sync/match-id".to_owned(), id.to_owned());
+                server.metadata.annotations.insert("gs-sync/match-id", id);
             }),
             Step::Touch => self.change_server(|_| {}),
             Step::Kubelet => {
@@ -200,7 +197,7 @@ impl World {
         let (pod, server) = (self.pods.last().unwrap(), self.servers.last().unwrap());
         prop_assert_eq!(
             pod.metadata.labels.get("game.kruise.io/gs-opsState"),
-            server.spec.ops_state.as_ref()
+            server.spec.ops_state.as_deref()
         );
         let id = "gs-sync/match-id";
         prop_assert_eq!(

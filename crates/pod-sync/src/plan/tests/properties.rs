@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use api_types::views::StringMap;
 use proptest::{collection::btree_map, option, prelude::*, sample::select};
 use serde_json::{Value, json};
 
@@ -185,10 +186,10 @@ proptest! {
         if let Some(patch) = planned(&server, &pod) {
             let view = pod.view();
             for (key, value) in &patch.labels {
-                prop_assert_ne!(view.metadata.labels.get(key), value.as_ref(), "label {}", key);
+                prop_assert_ne!(view.metadata.labels.get(key), value.as_deref(), "label {}", key);
             }
             for (key, value) in patch.annotations.iter().filter(|(key, _)| !key.ends_with("-last-changed-time")) {
-                prop_assert_ne!(view.metadata.annotations.get(key), value.as_ref(), "annotation {}", key);
+                prop_assert_ne!(view.metadata.annotations.get(key), value.as_deref(), "annotation {}", key);
             }
         }
     }
@@ -254,9 +255,9 @@ fn oracle(template: &Keys, had: &BTreeSet<&'static str>, now: &Keys) -> Vec<(Str
         .collect()
 }
 
-fn shown(keys: &BTreeMap<String, String>) -> Vec<(String, String)> {
+fn shown(keys: &StringMap) -> Vec<(String, String)> {
     keys.iter()
         .filter(|(key, _)| key.starts_with("gs-sync/"))
-        .map(|(k, v)| (k.clone(), v.clone()))
+        .map(|(k, v)| (k.to_owned(), v.to_owned()))
         .collect()
 }
