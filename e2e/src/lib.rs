@@ -11,6 +11,7 @@
 //! | [`table`] | what `kubectl get` would print |
 //! | [`container`] | commands run in a real container |
 //! | [`faults`] | fault injection: the proxy, the observer, the workloads and the invariants of `cargo xtask faults` |
+//! | [`gateway`] | what tells a real Envoy where game servers are, for `cargo xtask trial shutdown` |
 //! | [`okg`] | a set as OpenKruiseGame and OpenKruise leave it |
 
 mod account;
@@ -18,6 +19,7 @@ pub mod act;
 pub mod cluster;
 pub mod container;
 pub mod faults;
+pub mod gateway;
 pub mod okg;
 pub mod snapshot;
 pub mod table;

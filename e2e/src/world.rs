@@ -89,7 +89,11 @@ fn message(panic: &(dyn std::any::Any + Send)) -> &str {
 }
 
 impl World {
-    async fn new(client: Client, namespace: String) -> Result<Self> {
+    /// The namespace as it is; whoever asks cleans up. Tests have [`in_namespace`] and [`in_default`].
+    ///
+    /// # Errors
+    /// When the watches don't start.
+    pub async fn new(client: Client, namespace: String) -> Result<Self> {
         let watching = Watching::start(&client, &namespace).await?;
         Ok(Self {
             client,
@@ -135,6 +139,19 @@ impl World {
     /// # Errors
     /// After a minute, naming `what`.
     pub async fn find<T>(&self, what: &str, found: impl Fn(&Snapshot) -> Option<T>) -> Result<T> {
+        self.find_within(LIMIT, what, found).await
+    }
+
+    /// [`World::find`] for at most `limit`.
+    ///
+    /// # Errors
+    /// After `limit`, naming `what`.
+    pub async fn find_within<T>(
+        &self,
+        limit: Duration,
+        what: &str,
+        found: impl Fn(&Snapshot) -> Option<T>,
+    ) -> Result<T> {
         let mut changes = self.watching.changes();
         let search = async {
             loop {
@@ -147,9 +164,9 @@ impl World {
                 changes.changed().await.context("the watches ended")?;
             }
         };
-        match tokio::time::timeout(LIMIT, search).await {
+        match tokio::time::timeout(limit, search).await {
             Ok(result) => result,
-            Err(_) => bail!("not within {} s: {what}", LIMIT.as_secs()),
+            Err(_) => bail!("not within {} s: {what}", limit.as_secs()),
         }
     }
 
@@ -164,7 +181,11 @@ impl World {
         .await
     }
 
-    async fn remove_set(&self, set: &str) -> Result<()> {
+    /// Deletes a set if there is one, and waits until nothing of it is left.
+    ///
+    /// # Errors
+    /// After a minute.
+    pub async fn remove_set(&self, set: &str) -> Result<()> {
         ignore_absence(self.sets().delete(set, &DeleteParams::foreground()).await)?;
         let gone = |s: &Snapshot| {
             !s.sets.contains_key(set) && s.pods_of(set).count() == 0 && s.servers_of(set).count() == 0

@@ -5,17 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use tokio::process::Command;
 
-/// Debian's package with Prometheus and promtool.
-const PACKAGE: &str = "prometheus";
 /// The rules, wrapped for the Prometheus operator.
 const RULES: &str = "deploy/alerts/sync-gap.yaml";
 /// What promtool is to find of them.
 const TESTS: &str = "deploy/alerts/tests/sync-gap.yaml";
-
-/// Prometheus itself, downloaded the first time.
-pub(crate) async fn prometheus() -> Result<PathBuf> {
-    crate::debian::program(PACKAGE, "usr/bin/prometheus").await
-}
 
 /// Writes the groups of the PrometheusRule into `directory` as Prometheus reads them; gives the file.
 pub(crate) fn plain_rules(root: &Path, directory: &Path) -> Result<PathBuf> {
@@ -30,7 +23,7 @@ pub(crate) fn plain_rules(root: &Path, directory: &Path) -> Result<PathBuf> {
 /// # Errors
 /// When a rule doesn't do what its test says.
 pub(crate) async fn test_rules(root: &Path) -> Result<()> {
-    let promtool = match crate::debian::program(PACKAGE, "usr/bin/promtool").await {
+    let promtool = match crate::debian::program(crate::prometheus::PACKAGE, "usr/bin/promtool").await {
         Ok(promtool) => promtool,
         Err(error) => {
             println!("skipped: promtool can't be had here ({error:#})");

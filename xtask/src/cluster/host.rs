@@ -55,11 +55,26 @@ pub(crate) async fn ensure_packages() -> Result<()> {
         bail!("{reason}");
     }
     let missing = missing();
-    if missing.is_empty() {
-        return check_static(Path::new(BUSYBOX));
+    if !missing.is_empty() {
+        install(&missing).await?;
     }
+    check_static(Path::new(BUSYBOX))
+}
+
+/// Installs Debian's `package` unless the `file` it has is there.
+///
+/// # Errors
+/// When that isn't possible here.
+pub(crate) async fn ensure_package(package: &str, file: &Path) -> Result<()> {
+    if file.exists() {
+        return Ok(());
+    }
+    install(&[package]).await
+}
+
+async fn install(missing: &[&str]) -> Result<()> {
     eprintln!("installing {}", missing.join(" "));
-    let mut output = apt_get(&missing).await?;
+    let mut output = apt_get(missing).await?;
     if !output.status.success() {
         // A fresh machine has no package lists yet.
         Command::new("apt-get")
@@ -67,7 +82,7 @@ pub(crate) async fn ensure_packages() -> Result<()> {
             .output()
             .await
             .context("can't run apt-get")?;
-        output = apt_get(&missing).await?;
+        output = apt_get(missing).await?;
     }
     if !output.status.success() {
         bail!(
@@ -76,7 +91,7 @@ pub(crate) async fn ensure_packages() -> Result<()> {
             String::from_utf8_lossy(&output.stderr).trim()
         );
     }
-    check_static(Path::new(BUSYBOX))
+    Ok(())
 }
 
 async fn apt_get(packages: &[&str]) -> Result<std::process::Output> {

@@ -58,6 +58,8 @@ pub struct Cluster {
     pub kubectl: PathBuf,
     /// Folder of the real node's kubelet, which holds the Pods' volumes; `None` without such a node.
     pub kubelet_dir: Option<PathBuf>,
+    /// This machine's address on the bridge of the real node, where its Pods reach it.
+    pub gateway: Option<String>,
 }
 
 impl Cluster {
@@ -69,6 +71,7 @@ impl Cluster {
             nodes: state.nodes,
             kubectl: binaries::find(Binary::Kubectl).unwrap_or_else(|| "kubectl".into()),
             kubelet_dir: state.nodes.kubelet.then(|| dir.join("kubelet")),
+            gateway: state.network.as_ref().map(state::Network::gateway),
             dir,
         }
     }

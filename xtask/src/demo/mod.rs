@@ -160,7 +160,7 @@ pub async fn import_images(running: &Cluster, directory: &Path) -> Result<()> {
         }
     }
     for reference in references {
-        cluster::images::import(running, "rich-container", &reference).await?;
+        cluster::images::import(running, &cluster::images::recipe_for(&reference), &reference).await?;
     }
     Ok(())
 }

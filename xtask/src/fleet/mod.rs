@@ -10,5 +10,6 @@ mod tether;
 pub(crate) use install::{SYSTEM_NAMESPACE, routed_kubeconfig, service_account_kubeconfig};
 pub use install::{apply_yaml, client_for, install, wait_for_crds};
 pub use process::{Controller, ControllerProcess, Fleet, FleetOptions, Profile, build_controllers};
+pub(crate) use scrape::http_get;
 pub use scrape::{Scrape, Usage};
 pub(crate) use tether::tethered;

@@ -2,7 +2,6 @@
 //! blocked, and which is then throttled and frozen.
 
 use std::path::Path;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -11,14 +10,12 @@ use e2e::faults::Trouble;
 use kube::api::{Api, Patch, PatchParams};
 use serde::Serialize;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
 
 use super::changes::Changes;
 use super::{Arena, ArenaSpec, Session, SessionOptions, write_json};
 use crate::alerts;
 use crate::fleet::{Controller, FleetOptions};
+use crate::prometheus::Prometheus;
 
 /// Flags of `trial alerts`.
 #[derive(Debug, Clone, clap::Args)]
@@ -78,10 +75,8 @@ async fn all_reasons(session: &mut Session) -> Result<Vec<Alert>> {
     let changes = Changes::prepare(&client, &arena.namespace, SERVERS as usize, 1.0).await?;
     let directory = tempfile::tempdir()?;
     let pod_sync = session.fleet.process(Controller::PodSync)?;
-    let prometheus = Prometheus::start(directory.path(), pod_sync.admin_port).await?;
-    prometheus
-        .wait("GamekeeperSyncGap", None, RESOLVES_WITHIN)
-        .await?;
+    let judge = Judge::start(directory.path(), pod_sync.admin_port).await?;
+    judge.wait("GamekeeperSyncGap", None, RESOLVES_WITHIN).await?;
 
     let servers: Api<GameServer> = Api::namespaced(client.clone(), &arena.namespace);
     let began = async {
@@ -95,7 +90,7 @@ async fn all_reasons(session: &mut Session) -> Result<Vec<Alert>> {
         Ok(())
     };
     let reason = "503 to every Pod patch";
-    let gap = prometheus.follow("GamekeeperSyncGap", reason, began, heal());
+    let gap = judge.follow("GamekeeperSyncGap", reason, began, heal());
     let gap = gap.await?;
     changes.settled(RESOLVES_WITHIN).await?;
     // Its leases go too: then it owns nothing, and counts no gap.
@@ -104,26 +99,24 @@ async fn all_reasons(session: &mut Session) -> Result<Vec<Alert>> {
         Ok(())
     };
     let reason = "429 to every request of pod-sync";
-    let throttled = prometheus.follow("GamekeeperSyncUnwatched", reason, began, heal());
+    let throttled = judge.follow("GamekeeperSyncUnwatched", reason, began, heal());
     let throttled = throttled.await?;
     let (began, ended) = (pod_sync.signal("STOP"), pod_sync.signal("CONT"));
-    let frozen = prometheus
+    let frozen = judge
         .follow("GamekeeperSyncUnwatched", "pod-sync is frozen", began, ended)
         .await?;
     arena.delete().await?;
     Ok(vec![gap, throttled, frozen])
 }
 
-/// A Prometheus of our own; killed when dropped.
-struct Prometheus {
-    port: u16,
-    _child: Child,
+/// A Prometheus with the alert rules as they are shipped.
+struct Judge {
+    prometheus: Prometheus,
 }
 
-impl Prometheus {
-    /// Scrapes and judges every 2 s, with the rules as they are shipped.
+impl Judge {
+    /// Scrapes and judges every 2 s.
     async fn start(directory: &Path, scraped: u16) -> Result<Self> {
-        let program = alerts::prometheus().await?;
         let rules = alerts::plain_rules(&crate::cluster::paths::repo_root(), directory)?;
         let config = json!({
             "global": {"scrape_interval": "2s", "scrape_timeout": "2s", "evaluation_interval": "2s"},
@@ -131,24 +124,10 @@ impl Prometheus {
             "scrape_configs": [{"job_name": "pod-sync",
                 "static_configs": [{"targets": [format!("127.0.0.1:{scraped}")]}]}],
         });
-        let file = directory.join("prometheus.yaml");
-        std::fs::write(&file, serde_yaml::to_string(&config)?)?;
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let log = std::fs::File::create(directory.join("prometheus.log"))?;
-        let child = Command::new(program)
-            .arg(format!("--config.file={}", file.display()))
-            .arg(format!(
-                "--storage.tsdb.path={}",
-                directory.join("data").display()
-            ))
-            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .kill_on_drop(true)
-            .spawn()
-            .context("can't start Prometheus")?;
-        Ok(Self { port, _child: child })
+        let address = format!("127.0.0.1:{port}");
+        let prometheus = Prometheus::start(directory, address, &config).await?;
+        Ok(Self { prometheus })
     }
 
     async fn follow(
@@ -199,14 +178,8 @@ impl Prometheus {
     }
 
     async fn alerts(&self) -> Result<Vec<Value>> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
-        // HTTP/1.0: the answer comes in one piece, whatever its length.
-        stream.write_all(b"GET /api/v1/alerts HTTP/1.0\r\n\r\n").await?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await?;
-        let (_, body) = answer.split_once("\r\n\r\n").context("not an HTTP answer")?;
-        let body: Value = serde_json::from_str(body)?;
-        let alerts = body["data"]["alerts"].as_array();
+        let answer = self.prometheus.get("alerts").await?;
+        let alerts = answer["data"]["alerts"].as_array();
         Ok(alerts.context("Prometheus names no alerts")?.clone())
     }
 }

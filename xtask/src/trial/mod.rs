@@ -8,6 +8,7 @@ mod kill;
 mod observer;
 mod session;
 mod shards;
+pub(crate) mod shutdown;
 mod sync_faults;
 
 pub use arena::{Allocation, Arena, ArenaSpec};
@@ -25,6 +26,8 @@ pub enum Trial {
     Shards(shards::Options),
     /// Cuts, silences and throttles pod-sync's way to the API server, and times how soon every Pod is right afterwards.
     SyncFaults(sync_faults::Options),
+    /// Shrinks a set behind a real Envoy while players are connected and controllers are killed, and checks that no connection is cut.
+    Shutdown(shutdown::Options),
     /// Lets the alert rules fire and resolve in a running Prometheus.
     Alerts(alerts::Options),
 }
@@ -40,6 +43,7 @@ impl Trial {
             Self::Allocate(options) => allocate::run(options).await,
             Self::Shards(options) => shards::run(options).await,
             Self::SyncFaults(options) => sync_faults::run(options).await,
+            Self::Shutdown(options) => shutdown::run(options).await,
             Self::Alerts(options) => alerts::run(options).await,
         }
     }

@@ -31,6 +31,17 @@ pub struct SessionOptions {
     pub keep: bool,
 }
 
+/// Which cluster a session takes.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Place {
+    /// Use this cluster instead of starting one.
+    #[arg(long, value_name = "FILE")]
+    pub(super) kubeconfig: Option<PathBuf>,
+    /// Leave the cluster running afterwards.
+    #[arg(long)]
+    pub(super) keep: bool,
+}
+
 /// A cluster with the controllers running in it.
 pub struct Session {
     /// The controllers.
@@ -49,21 +60,35 @@ impl Session {
     /// # Errors
     /// When either can't be started; a cluster that this call started is stopped again.
     pub async fn start(name: &str, options: &SessionOptions, fleet: &FleetOptions) -> Result<Self> {
+        let nodes = Nodes {
+            kwok: options.nodes,
+            kubelet: false,
+        };
+        let place = Place {
+            kubeconfig: options.kubeconfig.clone(),
+            keep: options.keep,
+        };
+        Self::start_on(name, nodes, &place, fleet).await
+    }
+
+    /// The same with the nodes that are named, for what simulated ones can't show.
+    ///
+    /// # Errors
+    /// As [`Session::start`].
+    pub(super) async fn start_on(
+        name: &str,
+        nodes: Nodes,
+        place: &Place,
+        fleet: &FleetOptions,
+    ) -> Result<Self> {
         let root = crate::cluster::paths::repo_root();
         let mut fleet = fleet.clone();
-        let (kubeconfig, own_cluster) = if let Some(path) = &options.kubeconfig {
+        let (kubeconfig, own_cluster) = if let Some(path) = &place.kubeconfig {
             (path.clone(), None)
         } else {
-            let spec = cluster::Spec::new(
-                name,
-                Nodes {
-                    kwok: options.nodes,
-                    kubelet: false,
-                },
-            );
-            let running = cluster::up(&spec).await?;
+            let running = cluster::up(&cluster::Spec::new(name, nodes)).await?;
             fleet.cluster_dir = Some(running.dir);
-            (running.kubeconfig, (!options.keep).then(|| name.to_owned()))
+            (running.kubeconfig, (!place.keep).then(|| name.to_owned()))
         };
         let started = async {
             let client = client_for(&kubeconfig).await?;

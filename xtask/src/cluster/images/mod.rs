@@ -4,6 +4,7 @@
 //! found there, and the default pull policy takes what is on the node (for every tag but `latest`).
 
 mod archive;
+mod program;
 mod recipe;
 mod reference;
 
@@ -16,6 +17,17 @@ use super::spec::Provider;
 use super::{Cluster, containerd, foreign, host, paths};
 
 pub use recipe::Recipe;
+
+/// The recipe that stands for the image `reference`: the one of its name, where there is one.
+pub fn recipe_for(reference: &str) -> String {
+    let name = reference.rsplit('/').next().unwrap_or(reference);
+    let name = name.split([':', '@']).next().unwrap_or(name);
+    let recipe = paths::repo_root()
+        .join("e2e/images")
+        .join(name)
+        .join("image.yaml");
+    if recipe.exists() { name } else { "rich-container" }.to_owned()
+}
 
 /// Makes the image of `e2e/images/RECIPE` available to the cluster's real nodes under `reference`. A cluster of simulated nodes
 /// needs no images, so there nothing is done.
@@ -49,7 +61,7 @@ pub async fn import_twice(cluster: &Cluster, recipe: &str, reference: &str, othe
     if cluster.provider != Provider::Local || !cluster.nodes.kubelet {
         return Ok(());
     }
-    let file = archive_file(recipe, reference, other)?;
+    let file = archive_file(recipe, reference, other).await?;
     containerd::import(&containerd::socket(&paths::run_dir(&cluster.dir)), file.path())
         .await
         .with_context(|| format!("can't import {recipe} as {other}"))
@@ -57,14 +69,14 @@ pub async fn import_twice(cluster: &Cluster, recipe: &str, reference: &str, othe
 
 /// Imports the image of `recipe` as `reference` into the containerd at `socket`.
 pub(crate) async fn import_into(socket: &Path, recipe: &str, reference: &str) -> Result<()> {
-    let file = archive_file(recipe, reference, reference)?;
+    let file = archive_file(recipe, reference, reference).await?;
     containerd::import(socket, file.path())
         .await
         .with_context(|| format!("can't import {recipe} as {reference}"))
 }
 
 async fn import_into_kind(name: &str, recipe: &str, reference: &str) -> Result<()> {
-    let file = archive_file(recipe, reference, reference)?;
+    let file = archive_file(recipe, reference, reference).await?;
     let mut command = Command::new("kind");
     command
         .args(["load", "image-archive", "--name", &foreign::kind_name(name)])
@@ -80,10 +92,10 @@ async fn import_into_kind(name: &str, recipe: &str, reference: &str) -> Result<(
 }
 
 /// The image that `recipe` makes for `reference`, to be known as `name`.
-fn archive_file(recipe: &str, reference: &str, name: &str) -> Result<tempfile::NamedTempFile> {
+async fn archive_file(recipe: &str, reference: &str, name: &str) -> Result<tempfile::NamedTempFile> {
     let recipe = Recipe::read(&paths::repo_root().join("e2e/images"), recipe)?;
     let (reference, name) = (reference::normalise(reference)?, reference::normalise(name)?);
-    let layer = recipe.layer(Path::new(host::BUSYBOX))?;
+    let layer = recipe.layer(Path::new(host::BUSYBOX), &recipe.gather().await?)?;
     let file = tempfile::Builder::new()
         .prefix("gamekeeper-image-")
         .suffix(".tar")

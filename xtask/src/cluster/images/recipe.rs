@@ -1,10 +1,13 @@
 //! What an image consists of: `e2e/images/NAME/image.yaml` and the files beside it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+use super::program::{self, OwnBinary, PackagedProgram, Program};
 
 /// Applets that images get as commands.
 const APPLETS: [&str; 40] = [
@@ -12,6 +15,9 @@ const APPLETS: [&str; 40] = [
     "grep", "head", "hostname", "id", "kill", "ln", "ls", "mkdir", "mv", "nc", "ps", "pwd", "rm", "sed",
     "sh", "sleep", "sort", "stat", "tail", "tee", "test", "touch", "tr", "true", "wc", "wget", "xargs",
 ];
+
+/// Where scripts written for Debian look for their shell.
+const BASH: &str = "/bin/bash";
 
 /// An image to be made.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -28,6 +34,12 @@ pub struct Recipe {
     /// Files in addition to busybox.
     #[serde(default)]
     files: Vec<RecipeFile>,
+    /// Programs of this machine.
+    #[serde(default)]
+    programs: Vec<PackagedProgram>,
+    /// Programs of this workspace.
+    #[serde(default)]
+    binaries: Vec<OwnBinary>,
     /// The recipe's folder.
     #[serde(skip)]
     dir: PathBuf,
@@ -69,15 +81,21 @@ impl Recipe {
         Ok(recipe)
     }
 
-    /// The image's only layer as a tar: busybox with its applets, usual folders, the recipe's files. The same recipe gives the same bytes.
+    /// The programs that the image is to have, once they are on this machine.
+    ///
+    /// # Errors
+    /// When one can't be installed or built.
+    pub(super) async fn gather(&self) -> Result<Vec<Program>> {
+        program::gather(&self.programs, &self.binaries).await
+    }
+
+    /// The image's only layer as a tar: busybox with its applets, usual folders, the recipe's files and `programs`. The same recipe
+    /// gives the same bytes.
     ///
     /// # Errors
     /// When a file can't be read.
-    pub(super) fn layer(&self, busybox: &Path) -> Result<Vec<u8>> {
-        let mut layer = Layer {
-            tar: tar::Builder::new(Vec::new()),
-            folders: Vec::new(),
-        };
+    pub(super) fn layer(&self, busybox: &Path, programs: &[Program]) -> Result<Vec<u8>> {
+        let mut layer = Layer::new();
         for (folder, mode) in [
             ("bin", 0o755),
             ("etc", 0o755),
@@ -92,20 +110,24 @@ impl Recipe {
         for applet in APPLETS {
             layer.link(&format!("bin/{applet}"), "busybox")?;
         }
-        // busybox goes by the name it is called by and doesn't know this one, so a link wouldn't do.
-        layer.file("bin/bash", 0o755, b"#!/bin/sh\nexec /bin/sh \"$@\"\n")?;
+        if !programs.iter().any(|program| program.path == BASH) {
+            // busybox goes by the name it is called by and doesn't know this one, so a link wouldn't do.
+            layer.file(&BASH[1..], 0o755, b"#!/bin/sh\nexec /bin/sh \"$@\"\n")?;
+        }
         layer.file("etc/passwd", 0o644, b"root:x:0:0:root:/root:/bin/sh\n")?;
         layer.file("etc/group", 0o644, b"root:x:0:\n")?;
         for file in &self.files {
-            let source = self.dir.join(&file.from);
-            let content =
-                std::fs::read(&source).with_context(|| format!("can't read {}", source.display()))?;
-            let path = file
-                .path
-                .strip_prefix('/')
-                .with_context(|| format!("{} is no absolute path", file.path))?;
-            layer.parents(path)?;
-            layer.file(path, if file.executable { 0o755 } else { 0o644 }, &content)?;
+            let mode = if file.executable { 0o755 } else { 0o644 };
+            layer.copy(&self.dir.join(&file.from), &file.path, mode)?;
+        }
+        let mut libraries = BTreeSet::new();
+        for program in programs {
+            layer.copy(&program.from, &program.path, 0o755)?;
+            libraries.extend(program::libraries(&program.from)?);
+        }
+        for library in libraries {
+            // The loader looks for the name; what it is a link to does not matter.
+            layer.copy(&library, &library.display().to_string(), 0o755)?;
         }
         let working_dir = self.working_dir.trim_start_matches('/');
         if !working_dir.is_empty() {
@@ -128,6 +150,23 @@ struct Layer {
 }
 
 impl Layer {
+    fn new() -> Self {
+        Self {
+            tar: tar::Builder::new(Vec::new()),
+            folders: Vec::new(),
+        }
+    }
+
+    /// Copies a file of this machine to the absolute `path`.
+    fn copy(&mut self, from: &Path, path: &str, mode: u32) -> Result<()> {
+        let content = std::fs::read(from).with_context(|| format!("can't read {}", from.display()))?;
+        let path = path
+            .strip_prefix('/')
+            .with_context(|| format!("{path} is no absolute path"))?;
+        self.parents(path)?;
+        self.file(path, mode, &content)
+    }
+
     fn parents(&mut self, path: &str) -> Result<()> {
         for (end, _) in path.match_indices('/') {
             self.folder(&path[..end], 0o755)?;
@@ -188,7 +227,7 @@ mod tests {
         assert!(names.iter().any(|name| name == "pause"));
         for name in names {
             let recipe = Recipe::read(&images(), &name).unwrap();
-            recipe.layer(busybox.path()).unwrap();
+            recipe.layer(busybox.path(), &[]).unwrap();
             assert!(!recipe.entrypoint.is_empty(), "{name} runs nothing");
         }
     }
@@ -202,10 +241,10 @@ mod tests {
         let busybox = dir.path().join("busybox");
         std::fs::write(&busybox, "ELF").unwrap();
         let recipe = Recipe::read(dir.path(), "x").unwrap();
-        let layer = recipe.layer(&busybox).unwrap();
+        let layer = recipe.layer(&busybox, &[]).unwrap();
         assert_eq!(
             layer,
-            recipe.layer(&busybox).unwrap(),
+            recipe.layer(&busybox, &[]).unwrap(),
             "the same recipe gave other bytes"
         );
 
@@ -223,6 +262,36 @@ mod tests {
         assert_eq!(entries["bin/ps"].2.as_deref(), Some("busybox"));
         assert_eq!(entries["bin/bash"].0, 0o755);
         assert_eq!(entries["tmp/"].0, 0o1777);
+    }
+
+    #[test]
+    fn a_program_brings_its_libraries_and_takes_the_place_of_the_stand_in() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("x")).unwrap();
+        std::fs::write(dir.path().join("x/image.yaml"), "entrypoint: [/bin/bash]\n").unwrap();
+        let recipe = Recipe::read(dir.path(), "x").unwrap();
+        let this_test = std::env::current_exe().unwrap();
+        let bash = Program {
+            path: "/bin/bash".into(),
+            from: this_test.clone(),
+        };
+        let layer = recipe.layer(Path::new("/dev/null"), &[bash]).unwrap();
+        let mut sizes = BTreeMap::new();
+        for entry in tar::Archive::new(layer.as_slice()).entries().unwrap() {
+            let entry = entry.unwrap();
+            let path = entry.path().unwrap().display().to_string();
+            assert_eq!(
+                sizes.insert(path.clone(), entry.size()),
+                None,
+                "{path} is there twice"
+            );
+        }
+        assert_eq!(sizes["bin/bash"], std::fs::metadata(this_test).unwrap().len());
+        assert!(
+            sizes.keys().any(|path| path.contains("libc.so")),
+            "{:?}",
+            sizes.keys()
+        );
     }
 
     #[test]
