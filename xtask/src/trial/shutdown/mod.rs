@@ -8,7 +8,7 @@ mod round;
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
@@ -40,7 +40,7 @@ pub struct Options {
     /// the gateway keeps them, a mended probe is used, which is believed the second time.
     #[arg(long, value_enum, default_value_t = Gateway::Drops)]
     gateway: Gateway,
-    /// Seed of every random choice.
+    /// Seed of every random choice; also says who is killed first.
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
@@ -112,13 +112,8 @@ async fn all_rounds(session: &mut Session, options: &Options) -> Result<Outcome>
     }
     let mut rng = StdRng::seed_from_u64(options.seed);
     for number in 0..options.rounds {
-        let round = Round {
-            victim: SERVERS - 1,
-            players: number % 4 != 2,
-            stay: Duration::from_millis(rng.random_range(2000..6000)),
-            killed: !number.is_multiple_of(5),
-        };
-        let done = one_round(session, &mut ground, (number, &round), &mut rng, &mut outcome).await;
+        let round = plan(number, &kill_order(&session.fleet), options.seed, &mut rng);
+        let done = one_round(session, &mut ground, (number, &round), &mut outcome).await;
         let done = match done {
             Ok(()) => only(&ground, neighbours.len() as u64).await,
             failed => failed,
@@ -135,32 +130,40 @@ async fn all_rounds(session: &mut Session, options: &Options) -> Result<Outcome>
     Ok(outcome)
 }
 
+/// What round `number` does. Kills take turns, beginning where the seed says.
+fn plan(number: u32, order: &[usize], seed: u64, rng: &mut StdRng) -> Round {
+    let players = number % 4 != 2;
+    let stay = Duration::from_millis(rng.random_range(2000..6000));
+    let moment = rng.random_range(Duration::ZERO..AFTERMATH + if players { stay } else { Duration::ZERO });
+    let turn = (seed as usize).wrapping_add((number - number.div_ceil(5)) as usize);
+    let index = order.get(turn % order.len().max(1));
+    Round {
+        victim: SERVERS - 1,
+        players,
+        stay,
+        kill: index
+            .filter(|_| !number.is_multiple_of(5))
+            .map(|index| (*index, moment)),
+    }
+}
+
 async fn one_round(
     session: &mut Session,
     ground: &mut Ground,
     (number, round): (u32, &Round),
-    rng: &mut StdRng,
     outcome: &mut Outcome,
 ) -> Result<()> {
-    let latest = AFTERMATH + if round.players { round.stay } else { Duration::ZERO };
-    let moment = rng.random_range(Duration::ZERO..latest);
-    let order = kill_order(&session.fleet);
-    let index = *order
-        .get(outcome.kills() % order.len().max(1))
-        .context("nothing to kill is running")?;
-    let killed = round.killed.then(|| name(&session.fleet.processes[index]));
     let mut crowd = Crowd::default();
-    let told = if round.killed {
-        under_kill(
-            &mut session.fleet,
-            index,
-            moment,
-            round::play(ground, round, &mut crowd),
-        )
-        .await
-    } else {
-        let played = round::play(ground, round, &mut crowd);
-        session.fleet.keep_running(played).await
+    let playing = round::play(ground, round, &mut crowd);
+    let (killed, told) = match round.kill {
+        Some((index, moment)) => {
+            let killed = name(&session.fleet.processes[index]);
+            (
+                Some(killed),
+                under_kill(&mut session.fleet, index, moment, playing).await,
+            )
+        }
+        None => (None, session.fleet.keep_running(playing).await),
     };
     crowd.leave().await;
     outcome.count(&crowd);
@@ -237,4 +240,31 @@ fn progress(number: u32, round: &Round, killed: Option<&str>, told: &Told) {
         told.times.gone / 1000.0,
         told.complaints.len() + told.leaked.len(),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn twenty_rounds_kill_everybody_in_turn_and_leave_some_alone() {
+        let order = [0, 1, 2, 4, 5, 6];
+        let mut rng = StdRng::seed_from_u64(1);
+        let rounds: Vec<Round> = (0..20).map(|number| plan(number, &order, 1, &mut rng)).collect();
+        let mut kills: BTreeMap<usize, u32> = BTreeMap::new();
+        for (index, moment) in rounds.iter().filter_map(|round| round.kill) {
+            *kills.entry(index).or_default() += 1;
+            assert!(moment < AFTERMATH + Duration::from_secs(6));
+        }
+        assert_eq!(kills.values().sum::<u32>(), 16);
+        assert!(order.iter().all(|index| kills[index] >= 2), "{kills:?}");
+        let count = |players: bool, killed: bool| {
+            let like = |round: &&Round| (round.players, round.kill.is_some()) == (players, killed);
+            rounds.iter().filter(like).count()
+        };
+        assert_eq!([count(true, false), count(false, false)], [3, 1]);
+        assert_eq!([count(true, true), count(false, true)], [12, 4]);
+    }
 }

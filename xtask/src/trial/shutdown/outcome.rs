@@ -80,7 +80,7 @@ impl Outcome {
     pub(super) fn take(&mut self, number: u32, round: &Round, killed: Option<String>, told: Told) {
         self.rounds += 1;
         self.rounds_without_players += u32::from(!round.players);
-        if round.killed {
+        if round.kill.is_some() {
             self.with_kills.add(&told);
         } else if round.players {
             self.undisturbed.add(&told);
@@ -92,11 +92,6 @@ impl Outcome {
             self.complain(number, complaint);
         }
         self.leak(told.leaked);
-    }
-
-    /// How many were killed so far.
-    pub(super) fn kills(&self) -> usize {
-        self.kills.values().map(|count| *count as usize).sum()
     }
 
     /// Something was not as it should be.

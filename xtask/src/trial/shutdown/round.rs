@@ -33,8 +33,8 @@ pub(super) struct Round {
     pub(super) players: bool,
     /// How long they stay once it takes no new ones.
     pub(super) stay: Duration,
-    /// Whether a controller is killed meanwhile, so that times are no promise.
-    pub(super) killed: bool,
+    /// Which process of the controllers is killed, and when; times are no promise then.
+    pub(super) kill: Option<(usize, Duration)>,
 }
 
 /// When things happened, milliseconds.
@@ -120,7 +120,7 @@ impl Told {
             ("PreDelete was shown", self.times.pre_delete, SOON),
             ("the last new player was let in", self.times.unrouted, UNROUTED),
         ] {
-            if !round.killed && took > limit.as_secs_f64() * 1000.0 {
+            if round.kill.is_none() && took > limit.as_secs_f64() * 1000.0 {
                 self.complaints
                     .push(format!("{what} {took:.0} ms after the scale-in"));
             }
