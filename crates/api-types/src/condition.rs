@@ -33,7 +33,7 @@ pub struct Condition {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GameServerCondition {
-    /// Kind of condition: PodNormal, NodeNormal or PersistentVolumeNormal.
+    /// Kind of condition: PodNormal, NodeNormal, PersistentVolumeNormal or NetworkReady.
     #[serde(rename = "type")]
     pub type_: String,
     /// True or False.

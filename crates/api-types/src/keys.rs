@@ -45,8 +45,12 @@ pub mod label {
     /// Node of the server's Pod. On GameServers; born with it, then node-watcher. Absent where the name has more than 63
     /// characters.
     pub const NODE_NAME: &str = "game.kruise.io/node-name";
-    /// `true` while a network plugin wants the Pod out of service during an in-place update. On Pods.
+    /// `true` while a network plugin wants the Pod out of service during an in-place update. On Pods; network-plugins.
     pub const INPLACE_NOT_READY_BLOCKER: &str = "game.kruise.io/inplace-update-not-ready-blocker";
+    /// Key of a Service's selector that stands in for [`POD_NAME`] while nobody is to be sent to the Pod: no Pod has it.
+    pub const SERVICE_SELECTOR_DISABLED: &str = "game.kruise.io/svc-selector-disabled";
+    /// On ConfigMaps that record which server has which port of a load balancer; network-plugins.
+    pub const NETWORK_PORTS: &str = "game.kruise.io/network-ports";
     /// The Pod's own name, for Services that select one Pod. On Pods; gss-controller.
     pub const POD_NAME: &str = "statefulset.kubernetes.io/pod-name";
     /// The Pod's ordinal. On Pods; gss-controller.
@@ -65,6 +69,11 @@ pub mod annotation {
     pub const NETWORK_CONF: &str = "game.kruise.io/network-conf";
     /// Result of the network plugin, JSON of [`crate::NetworkStatus`]. On Pods; network-plugins.
     pub const NETWORK_STATUS: &str = "game.kruise.io/network-status";
+    /// Which labels and annotations of a Service or an Ingress came from the network's parameters, so that one removed there
+    /// is removed here and anybody else's never is. On Services and Ingresses; network-plugins.
+    pub const NETWORK_KEYS: &str = "game.kruise.io/network-keys";
+    /// Id of the load balancer that a ConfigMap of [`super::label::NETWORK_PORTS`] is about. On ConfigMaps; network-plugins.
+    pub const LOAD_BALANCER_ID: &str = "game.kruise.io/load-balancer-id";
     /// RFC 3339 time at which a network plugin was last asked to look again. On Pods.
     pub const NETWORK_TRIGGER_TIME: &str = "game.kruise.io/network-trigger-time";
     /// RFC 3339 time of the last change of the opsState label. On Pods; pod-sync.
@@ -145,6 +154,8 @@ pub mod condition {
     pub const POD_NORMAL: &str = "PodNormal";
     /// GameServer: the Pod's node is well. Absent while it has always been.
     pub const NODE_NORMAL: &str = "NodeNormal";
+    /// GameServer: the network plugin has published the server's addresses, and they lead to it.
+    pub const NETWORK_READY: &str = "NetworkReady";
     /// GameServer: every claimed volume is bound and well.
     pub const PERSISTENT_VOLUME_NORMAL: &str = "PersistentVolumeNormal";
 }

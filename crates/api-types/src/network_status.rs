@@ -28,7 +28,7 @@ pub struct NetworkStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "date_time")]
     pub create_time: Option<String>,
-    /// When the desired state last changed.
+    /// When the desired or the current state last changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "date_time")]
     pub last_transition_time: Option<String>,

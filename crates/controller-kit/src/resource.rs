@@ -27,6 +27,10 @@ pub const PV: ResourceKind = cluster_scoped(core("persistentvolumes", "Persisten
 pub const NODE: ResourceKind = cluster_scoped(core("nodes", "Node"));
 /// Services.
 pub const SERVICE: ResourceKind = core("services", "Service");
+/// Ingresses.
+pub const INGRESS: ResourceKind = grouped("networking.k8s.io", "ingresses", "Ingress");
+/// ConfigMaps.
+pub const CONFIG_MAP: ResourceKind = core("configmaps", "ConfigMap");
 /// Events of the core group: what `kubectl describe` shows.
 pub const EVENT: ResourceKind = core("events", "Event");
 /// GameServers.

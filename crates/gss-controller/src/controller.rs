@@ -16,8 +16,10 @@ use controller_kit::{
 use jiff::Timestamp;
 
 use crate::{
+    Args,
     apply::{Apply, StatusWrite},
     error::Error,
+    host_ports::HostPortBook,
     memory::Memory,
     metrics,
     observe::{BY_SET, Observed, Stores, set_of},
@@ -105,32 +107,44 @@ fn next(observed: &Observed, plan: &Plan, written: StatusWrite, changes_in: Opti
 }
 
 /// Starts the watches and the work.
-pub(crate) fn start(runtime: &Runtime, queue: &Queue<ObjectKey>, concurrency: usize, pod_concurrency: usize) {
+pub(crate) fn start(runtime: &Runtime, queue: &Queue<ObjectKey>, args: &Args) {
     metrics::describe();
     let memory = Arc::new(Memory::default());
+    let host_ports = Arc::new(HostPortBook::new(args.host_port_min, args.host_port_max));
     let stores = Stores {
         sets: watch_sets(runtime, queue),
-        pods: watch_pods(runtime, queue, &memory),
+        pods: watch_pods(runtime, queue, &memory, &host_ports),
         game_servers: watch_game_servers(runtime, queue),
         claims: watch_claims(runtime, queue, &memory),
         revisions: watch_revisions(runtime, queue),
         can_resize: discover_resize(runtime),
     };
     let writer = runtime.writer(keys::field_manager::GSS_CONTROLLER);
-    let apply = Apply::new(writer, runtime.events(), Arc::clone(&memory), pod_concurrency);
+    let apply = Apply::new(
+        writer,
+        runtime.events(),
+        Arc::clone(&memory),
+        host_ports,
+        args.pod_concurrency.into(),
+    );
     let controller = Arc::new(Controller {
         stores,
         memory,
         apply,
     });
-    queue.run(runtime, "game-server-sets", concurrency, move |work| {
-        let controller = Arc::clone(&controller);
-        async move {
-            let result = controller.pass(work).await;
-            metrics::pass(result.as_ref().map_or_else(ReconcileError::category, |_| "ok"));
-            result
-        }
-    });
+    queue.run(
+        runtime,
+        "game-server-sets",
+        args.controller.concurrency,
+        move |work| {
+            let controller = Arc::clone(&controller);
+            async move {
+                let result = controller.pass(work).await;
+                metrics::pass(result.as_ref().map_or_else(ReconcileError::category, |_| "ok"));
+                result
+            }
+        },
+    );
 }
 
 fn watch_sets(runtime: &Runtime, queue: &Queue<ObjectKey>) -> Store<GameServerSetView> {
@@ -155,12 +169,19 @@ fn watch_sets(runtime: &Runtime, queue: &Queue<ObjectKey>) -> Store<GameServerSe
         .start(runtime)
 }
 
-fn watch_pods(runtime: &Runtime, queue: &Queue<ObjectKey>, memory: &Arc<Memory>) -> Store<PodView> {
+fn watch_pods(
+    runtime: &Runtime,
+    queue: &Queue<ObjectKey>,
+    memory: &Arc<Memory>,
+    host_ports: &Arc<HostPortBook>,
+) -> Store<PodView> {
     let (queue, memory) = (queue.clone(), Arc::clone(memory));
+    let host_ports = Arc::clone(host_ports);
     Watch::<PodView>::new()
         .labels(keys::label::OWNER_GSS)
         .index(BY_SET, |pod: &PodView| set_of(&pod.metadata))
         .on_change(move |change: Change<PodView>| {
+            host_ports.changed(&change);
             let relevance = of_pod(&change);
             for key in sets_of(&change, |pod| &pod.metadata) {
                 if let Change::Deleted(last) = &change {

@@ -21,6 +21,7 @@
 //! | [`observe`], [`memory`] | the caches, and our own latest writes where they are ahead of them |
 //! | [`views`] | the parts of objects that are kept |
 //! | [`relevance`] | pure: which changes matter, and how soon |
+//! | [`host_ports`] | which host ports are in use, for the Pods of `Kubernetes-HostPort` |
 //! | [`apply`] | the order of effects, and why two writers are safe |
 //! | `controller` | wiring |
 //!
@@ -31,6 +32,7 @@ pub mod apply;
 pub mod build;
 mod controller;
 pub mod error;
+pub mod host_ports;
 pub mod memory;
 pub mod metrics;
 pub mod observe;
@@ -49,6 +51,7 @@ use controller_kit::{
     runtime::Runtime,
 };
 use leader_election::{Elector, args::LeaseArgs};
+use network_plugins::decorate;
 
 /// Flags of gss-controller.
 #[derive(Debug, Clone, clap::Args)]
@@ -74,6 +77,28 @@ pub struct Args {
         help_heading = "Work"
     )]
     pub pod_concurrency: u16,
+
+    /// First host port given to servers of the network Kubernetes-HostPort
+    #[arg(
+        long,
+        env = "GAMEKEEPER_HOST_PORT_MIN",
+        value_name = "PORT",
+        default_value_t = decorate::DEFAULT_RANGE.0,
+        value_parser = clap::value_parser!(u16).range(1..),
+        help_heading = "Network"
+    )]
+    pub host_port_min: u16,
+
+    /// Last host port given to servers of the network Kubernetes-HostPort
+    #[arg(
+        long,
+        env = "GAMEKEEPER_HOST_PORT_MAX",
+        value_name = "PORT",
+        default_value_t = decorate::DEFAULT_RANGE.1,
+        value_parser = clap::value_parser!(u16).range(1..),
+        help_heading = "Network"
+    )]
+    pub host_port_max: u16,
 }
 
 /// Runs until a signal arrives or leadership is lost.
@@ -90,12 +115,13 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let elector = Elector::new(client, lease)?;
     let queue: Queue<ObjectKey> = Queue::new();
     queue.gate(elector.is_leader());
-    controller::start(
-        &runtime,
-        &queue,
-        args.controller.concurrency,
-        args.pod_concurrency.into(),
+    anyhow::ensure!(
+        args.host_port_min <= args.host_port_max,
+        "--host-port-min {} is above --host-port-max {}",
+        args.host_port_min,
+        args.host_port_max
     );
+    controller::start(&runtime, &queue, &args);
     let drained = runtime.drained();
     runtime.spawn_after_drain("leader-election", async move { Ok(elector.run(drained).await?) });
     Ok(runtime.run().await)

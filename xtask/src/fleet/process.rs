@@ -25,11 +25,19 @@ pub enum Controller {
     PodSync,
     /// Shows on GameServers how their nodes are.
     NodeWatcher,
+    /// Gives servers their networks.
+    NetworkPlugins,
 }
 
 impl Controller {
     /// Every controller, in the order an installation starts them.
-    pub const ALL: [Self; 4] = [Self::Gss, Self::Gs, Self::PodSync, Self::NodeWatcher];
+    pub const ALL: [Self; 5] = [
+        Self::Gss,
+        Self::Gs,
+        Self::PodSync,
+        Self::NodeWatcher,
+        Self::NetworkPlugins,
+    ];
 
     /// Binary, ServiceAccount and package name.
     pub const fn name(self) -> &'static str {
@@ -38,6 +46,7 @@ impl Controller {
             Self::Gs => "gs-controller",
             Self::PodSync => "pod-sync",
             Self::NodeWatcher => "node-watcher",
+            Self::NetworkPlugins => "network-plugins",
         }
     }
 }
@@ -74,6 +83,10 @@ pub struct FleetOptions {
     pub pod_sync_replicas: usize,
     /// Extra flags of pod-sync.
     pub pod_sync_args: Vec<String>,
+    /// Number of network-plugins processes; with two, `network_args` decides whether they elect a leader.
+    pub network_replicas: usize,
+    /// Extra flags of network-plugins.
+    pub network_args: Vec<String>,
     /// Extra flags of every controller.
     pub common_args: Vec<String>,
     /// Folder of the cluster whose end is also the controllers' end.
@@ -100,6 +113,8 @@ impl Default for FleetOptions {
             gss_args: Vec::new(),
             pod_sync_replicas: 1,
             pod_sync_args: Vec::new(),
+            network_replicas: 1,
+            network_args: Vec::new(),
             common_args: Vec::new(),
             cluster_dir: None,
             outlives: false,
@@ -181,6 +196,7 @@ impl Fleet {
             let replicas = match controller {
                 Controller::Gss => options.gss_replicas,
                 Controller::PodSync => options.pod_sync_replicas,
+                Controller::NetworkPlugins => options.network_replicas,
                 Controller::Gs | Controller::NodeWatcher => 1,
             };
             for replica in 0..replicas {
@@ -190,6 +206,9 @@ impl Fleet {
                 }
                 if controller == Controller::PodSync {
                     extra.extend(options.pod_sync_args.iter().cloned());
+                }
+                if controller == Controller::NetworkPlugins {
+                    extra.extend(options.network_args.iter().cloned());
                 }
                 let launch = Launch {
                     binary: binaries.join(controller.name()),

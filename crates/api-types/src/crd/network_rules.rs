@@ -1,6 +1,6 @@
 //! Bounds and rules of network parameters: those that need neither a cluster nor a cloud to check.
 //!
-//! Cloud plugins read their own parameters; here are the three that every cluster has.
+//! Cloud plugins read their own parameters; here are the four that every cluster has.
 
 use super::{
     patterns::PORT,
@@ -27,7 +27,7 @@ pub(super) fn nodes() -> Vec<Node> {
         ),
         at("spec.network.networkConf[].name").max_length(253),
         at("spec.network.networkConf[].value").max_length(4096),
-        ingress(node_port(host_port(network))),
+        drain(load_balancer(ingress(node_port(host_port(network))))),
     ]
 }
 
@@ -83,6 +83,44 @@ fn node_port(network: Node) -> Node {
             message,
         )
         .rule(&every(plugin, "Fixed", FLAG), "Fixed is \"true\" or \"false\"")
+}
+
+fn load_balancer(network: Node) -> Node {
+    let plugin = "Kubernetes-LoadBalancer";
+    let list = format!("({PORT}(/(TCP|UDP|SCTP|TCPUDP))?(,|$))+");
+    let message = "PortProtocols is a list of ports, for example 25565/TCP,8080/UDP";
+    let needs_annotation = format!(
+        "!has(self.networkType) || self.networkType != '{plugin}' || !has(self.networkConf) || \
+         !self.networkConf.exists(p, has(p.name) && p.name == 'LoadBalancerIds') || \
+         self.networkConf.exists(p, has(p.name) && p.name == 'IdAnnotation')"
+    );
+    network
+        .rule(
+            &needs(plugin, "PortProtocols"),
+            &format!("Kubernetes-LoadBalancer needs PortProtocols; {message}"),
+        )
+        .rule(
+            &every(plugin, "PortProtocols", &format!("p.value.matches('^{list}$')")),
+            message,
+        )
+        .rule(
+            &needs_annotation,
+            "LoadBalancerIds needs IdAnnotation: the annotation in which the provider reads the load balancer's id",
+        )
+        .rule(
+            &every(plugin, "ExternalTrafficPolicy", "p.value in ['Cluster', 'Local']"),
+            "ExternalTrafficPolicy is Cluster or Local",
+        )
+        .rule(&every(plugin, "Fixed", FLAG), "Fixed is \"true\" or \"false\"")
+}
+
+/// A parameter of every plugin with a Service.
+fn drain(network: Node) -> Node {
+    network.rule(
+        "!has(self.networkConf) || self.networkConf.all(p, !has(p.name) || p.name != 'DrainPolicy' || \
+         (has(p.value) && p.value in ['None', 'RemoveEndpoint']))",
+        "DrainPolicy is None or RemoveEndpoint",
+    )
 }
 
 /// The spellings of a flag that OpenKruiseGame accepts.

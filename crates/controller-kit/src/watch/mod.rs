@@ -104,6 +104,7 @@ impl<T> Change<T> {
 }
 
 pub(crate) type OnChange<T> = Box<dyn Fn(Change<T>) + Send + Sync>;
+pub(crate) type Keep<T> = Box<dyn Fn(&T) -> bool + Send + Sync>;
 pub(crate) type OnMalformed = Box<dyn Fn(ObjectKey, String) + Send + Sync>;
 
 /// A watch to be started.
@@ -114,6 +115,7 @@ pub struct Watch<T> {
     fields: Option<String>,
     session: Duration,
     retry: Backoff,
+    keep: Option<Keep<T>>,
     indexes: Vec<(&'static str, IndexFn<T>)>,
     on_change: Vec<OnChange<T>>,
     on_malformed: Vec<OnMalformed>,
@@ -134,6 +136,7 @@ impl<T: Watched> Watch<T> {
             fields: None,
             session: follow::SESSION,
             retry: Backoff::WATCH,
+            keep: None,
             indexes: Vec::new(),
             on_change: Vec::new(),
             on_malformed: Vec::new(),
@@ -158,6 +161,15 @@ impl<T: Watched> Watch<T> {
     pub fn fields(self, selector: impl Into<String>) -> Self {
         Self {
             fields: Some(selector.into()),
+            ..self
+        }
+    }
+
+    /// Only objects that `keep` says yes to, for what no selector can ask. The others are decoded and forgotten; one that is no
+    /// longer wanted is reported as deleted, as it was last held.
+    pub fn keep(self, keep: impl Fn(&T) -> bool + Send + Sync + 'static) -> Self {
+        Self {
+            keep: Some(Box::new(keep)),
             ..self
         }
     }
@@ -218,7 +230,12 @@ impl<T: Watched> Watch<T> {
         let objects = Box::new(move || counted.len());
         let health = Arc::new(WatchHealth::new(self.name, T::RESOURCE.plural, &scopes, objects));
         runtime.health().add_watch(Arc::clone(&health));
-        let sink = Arc::new(Sink::new(store.clone(), self.on_change, self.on_malformed));
+        let sink = Arc::new(Sink::new(
+            store.clone(),
+            self.keep,
+            self.on_change,
+            self.on_malformed,
+        ));
         for (scope, namespace) in scopes.into_iter().enumerate() {
             let task = format!("watch {} {namespace}", self.name).trim_end().to_owned();
             let wanted = follow::Wanted {

@@ -175,7 +175,7 @@ mod tests {
                 lines.lock().unwrap().entry(name).or_default().push(line);
             });
             let on_malformed: OnMalformed = Box::new(move |_, _| *bad.lock().unwrap() += 1);
-            let sink = Sink::new(store.clone(), vec![on_change], vec![on_malformed]);
+            let sink = Sink::new(store.clone(), None, vec![on_change], vec![on_malformed]);
 
             let mut relist = Relist::new(&sink, &scope);
             let in_scope = |name: &u8| scope.is_empty() || *key(*name).namespace == *scope;

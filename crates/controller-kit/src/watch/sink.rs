@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use metrics::{Counter, counter};
 
 use super::frame::Identity;
-use super::{Change, OnChange, OnMalformed, Watched};
+use super::{Change, Keep, OnChange, OnMalformed, Watched};
 use crate::key::ObjectKey;
 use crate::store::Store;
 
 /// The receiving end of all scopes of a watch.
 pub(super) struct Sink<T> {
     pub(super) store: Store<T>,
+    keep: Option<Keep<T>>,
     on_change: Vec<OnChange<T>>,
     on_malformed: Vec<OnMalformed>,
     /// Held from the change of the store to the last handler, so that handlers see changes in the store's
@@ -21,10 +22,16 @@ pub(super) struct Sink<T> {
 }
 
 impl<T: Watched> Sink<T> {
-    pub(super) fn new(store: Store<T>, on_change: Vec<OnChange<T>>, on_malformed: Vec<OnMalformed>) -> Self {
+    pub(super) fn new(
+        store: Store<T>,
+        keep: Option<Keep<T>>,
+        on_change: Vec<OnChange<T>>,
+        on_malformed: Vec<OnMalformed>,
+    ) -> Self {
         let malformed = counter!("gamekeeper_watch_malformed_total", "resource" => T::RESOURCE.plural);
         Self {
             store,
+            keep,
             on_change,
             on_malformed,
             delivery: Mutex::default(),
@@ -36,6 +43,12 @@ impl<T: Watched> Sink<T> {
     pub(super) fn applied(&self, object: T) {
         let _order = self.deliver();
         let key = ObjectKey::of(object.meta());
+        if !self.keeps(&object) {
+            if let Some(held) = self.store.remove(&key) {
+                self.tell(Change::Deleted(held));
+            }
+            return;
+        }
         let new = Arc::new(object);
         let old = self.store.insert(&key, Arc::clone(&new));
         match old {
@@ -52,6 +65,8 @@ impl<T: Watched> Sink<T> {
     pub(super) fn deleted(&self, key: &ObjectKey, last: Option<T>) {
         let _order = self.deliver();
         let held = self.store.remove(key);
+        // One that was never kept has no end to tell of.
+        let last = last.filter(|last| held.is_some() || self.keeps(last));
         if let Some(last) = last.map(Arc::new).or(held) {
             self.tell(Change::Deleted(last));
         }
@@ -87,6 +102,10 @@ impl<T: Watched> Sink<T> {
         if let Some(new) = self.store.get(key) {
             self.tell(Change::Applied { old: None, new });
         }
+    }
+
+    fn keeps(&self, object: &T) -> bool {
+        self.keep.as_ref().is_none_or(|keep| keep(object))
     }
 
     fn tell(&self, change: Change<T>) {

@@ -52,7 +52,9 @@ use controller_kit::{
 use futures::{StreamExt, stream};
 use tokio::sync::Semaphore;
 
-use crate::{error::Error, memory::Memory, observe::Observed, plan::Plan, status::Outcome};
+use crate::{
+    error::Error, host_ports::HostPortBook, memory::Memory, observe::Observed, plan::Plan, status::Outcome,
+};
 
 pub use set::StatusWrite;
 
@@ -61,6 +63,7 @@ pub struct Apply {
     writer: Writer,
     events: Events,
     memory: Arc<Memory>,
+    host_ports: Arc<HostPortBook>,
     /// Requests about Pods under way, in all sets together. First come, first served: a large set holds up another by its
     /// share of requests at most, not by its size.
     requests: Semaphore,
@@ -79,11 +82,18 @@ pub(crate) struct Pass<'a> {
 
 impl Apply {
     /// `pod_concurrency` bounds the requests about Pods that are under way at the same time.
-    pub fn new(writer: Writer, events: Events, memory: Arc<Memory>, pod_concurrency: usize) -> Self {
+    pub fn new(
+        writer: Writer,
+        events: Events,
+        memory: Arc<Memory>,
+        host_ports: Arc<HostPortBook>,
+        pod_concurrency: usize,
+    ) -> Self {
         Self {
             writer,
             events,
             memory,
+            host_ports,
             requests: Semaphore::new(pod_concurrency),
             pod_concurrency,
         }

@@ -8,6 +8,7 @@ use std::{
 use api_types::{keys, names};
 use controller_kit::{
     bug,
+    key::ObjectKey,
     queue::ReconcileError,
     resource::POD,
     write::{Created, MetaOnly, PatchKind, Precondition, Target, WriteError},
@@ -75,7 +76,16 @@ impl Pass<'_> {
         } else {
             &revisions.update
         };
-        let body = pod::pod(set, revision, id, survived, now);
+        let mut body = pod::pod(set, revision, id, survived, now);
+        let pod_key = ObjectKey::new(self.key.namespace.clone(), name.as_str());
+        if let Err(problem) = self
+            .apply
+            .host_ports
+            .decorate(&pod_key, &mut body, Instant::now())
+        {
+            // A server that cannot be reached is there to be looked at; network-plugins says on its GameServer what is wrong.
+            tracing::debug!(object.namespace = %pod_key.namespace, object.name = %name, message = problem.message, "no host ports");
+        }
         match self.apply.writer.create::<_, MetaOnly>(&target, &body).await {
             Ok(Created::New(made)) => {
                 metrics::pod_created();

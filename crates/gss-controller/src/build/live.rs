@@ -54,6 +54,7 @@ pub fn is_made_from(
         }
     }
     drop_added_items(wanted, found);
+    drop_host_ports(wanted, found);
     drop_own(wanted, own_images, own_resources);
     drop_own(found, own_images, own_resources);
     metadata && wanted == found
@@ -97,6 +98,35 @@ fn drop_added_items(wanted: &Map<String, Value>, found: &mut Map<String, Value>)
                     .get("name")
                     .and_then(Value::as_str)
                     .is_none_or(|name| !mounted.contains(name))
+            });
+        }
+    }
+}
+
+/// Host ports that were chosen when the Pod was made, see [`network_plugins::decorate`].
+fn drop_host_ports(wanted: &Map<String, Value>, found: &mut Map<String, Value>) {
+    let template = |name: Option<&Value>| {
+        let mut containers = wanted
+            .get("containers")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten();
+        let container = containers.find(|container| container.get("name") == name);
+        container
+            .and_then(|container| container.get("ports")?.as_array())
+            .cloned()
+            .unwrap_or_default()
+    };
+    for container in found
+        .get_mut("containers")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
+        let known = template(container.get("name"));
+        if let Some(container) = container.as_object_mut() {
+            retain(container, "ports", |port| {
+                port.get("hostPort").is_none() || known.contains(port)
             });
         }
     }
@@ -195,6 +225,10 @@ mod tests {
         let mut other = pod();
         other["spec"]["containers"][0]["image"] = json!("game:2");
         assert!(!made(&other, &[]) && made(&other, &["game"]));
+        let mut open = pod();
+        open["spec"]["containers"][0]["ports"] =
+            json!([{ "containerPort": 80, "hostPort": 8000, "protocol": "TCP" }]);
+        assert!(made(&open, &[]), "a host port chosen when the Pod was made");
         let mut more = pod();
         more["spec"]["containers"][0]["env"] = json!([{ "name": "A", "value": "1" }]);
         assert!(!made(&more, &[]), "something that is no longer in the template");

@@ -6,6 +6,7 @@ use api_types::{
     GameServerSetView,
     keys::{annotation, label},
 };
+use network_plugins::go_json;
 use serde_json::{Value, json};
 
 use super::canonical;
@@ -89,16 +90,4 @@ fn annotations(set: &GameServerSetView) -> BTreeMap<String, String> {
         );
     }
     annotations
-}
-
-/// JSON as Go's encoder writes it: OpenKruiseGame stored it so, and readers compare the text.
-fn go_json(value: &Value) -> String {
-    // These characters only ever occur inside strings, so replacing them cannot change the structure.
-    value
-        .to_string()
-        .replace('<', "\\u003c")
-        .replace('>', "\\u003e")
-        .replace('&', "\\u0026")
-        .replace('\u{2028}', "\\u2028")
-        .replace('\u{2029}', "\\u2029")
 }

@@ -22,6 +22,8 @@ pub struct PodView {
     pub node_name: Option<String>,
     /// `spec.containers`, in their order.
     pub containers: Vec<Container>,
+    /// Ports of its node that its containers open.
+    pub host_ports: Vec<u16>,
     /// How many `spec.initContainers` there are.
     pub init_containers: usize,
     /// Names of the PersistentVolumeClaims its volumes use, in the order of the volumes.
@@ -39,15 +41,13 @@ pub struct PodView {
 }
 
 /// One of `spec.containers`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Container {
     /// Its name.
     pub name: String,
     /// The image as the spec names it.
     pub image: String,
     /// CPU and memory asked for.
-    #[serde(deserialize_with = "null_as_default")]
     pub resources: Resources,
 }
 
@@ -179,13 +179,30 @@ struct WirePod {
 struct WireSpec {
     node_name: Option<String>,
     #[serde(deserialize_with = "null_as_default")]
-    containers: Vec<Container>,
+    containers: Vec<WireContainer>,
     #[serde(deserialize_with = "null_as_default")]
     init_containers: Vec<serde::de::IgnoredAny>,
     #[serde(deserialize_with = "null_as_default")]
     volumes: Vec<WireVolume>,
     #[serde(deserialize_with = "null_as_default")]
     readiness_gates: Vec<WireGate>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct WireContainer {
+    name: String,
+    image: String,
+    #[serde(deserialize_with = "null_as_default")]
+    resources: Resources,
+    #[serde(deserialize_with = "null_as_default")]
+    ports: Vec<WirePort>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct WirePort {
+    host_port: u16,
 }
 
 #[derive(Default, Deserialize)]
@@ -251,10 +268,23 @@ impl From<WirePod> for PodView {
         metadata
             .annotations
             .retain(|key, _| READ_ANNOTATIONS.iter().any(|prefix| key.starts_with(prefix)));
+        let containers = wire.spec.containers;
+        let ports = containers.iter().flat_map(|container| &container.ports);
         Self {
             metadata,
             node_name: wire.spec.node_name.filter(|name| !name.is_empty()),
-            containers: wire.spec.containers,
+            host_ports: ports
+                .map(|port| port.host_port)
+                .filter(|port| *port > 0)
+                .collect(),
+            containers: containers
+                .into_iter()
+                .map(|container| Container {
+                    name: container.name,
+                    image: container.image,
+                    resources: container.resources,
+                })
+                .collect(),
             init_containers: wire.spec.init_containers.len(),
             claims: wire
                 .spec
@@ -292,7 +322,8 @@ mod tests {
             "spec": {
                 "nodeName": "n1", "initContainers": [{ "name": "i" }],
                 "containers": [
-                    { "name": "game", "image": "game:1", "resources": { "limits": { "cpu": "1", "example.com/gpu": "2" } } },
+                    { "name": "game", "image": "game:1", "ports": [{ "containerPort": 1, "hostPort": 8000 }, { "containerPort": 2 }],
+                        "resources": { "limits": { "cpu": "1", "example.com/gpu": "2" } } },
                     { "name": "side", "image": "side:1", "resources": {} },
                 ],
                 "volumes": [{ "name": "a", "emptyDir": {} }, { "name": "b", "persistentVolumeClaim": { "claimName": "b-arena-3" } }],
@@ -308,6 +339,7 @@ mod tests {
         .unwrap();
         assert_eq!(pod.metadata.label("team.example.com/any"), Some("red"));
         assert_eq!(pod.metadata.annotations.len(), 2);
+        assert_eq!(pod.host_ports, [8000]);
         assert_eq!(
             (pod.init_containers, pod.claims.as_slice()),
             (1, &["b-arena-3".to_owned()][..])

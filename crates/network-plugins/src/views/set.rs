@@ -1,0 +1,74 @@
+//! A GameServerSet: who it is, and the images its template names.
+
+use std::collections::BTreeMap;
+
+use api_types::views::Meta;
+use serde::Deserialize;
+
+use super::{identity, is_same, null_as_default};
+
+/// A GameServerSet as this controller keeps it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(from = "WireSet")]
+pub(crate) struct SetView {
+    /// Identity.
+    pub metadata: Meta,
+    /// Images by container; empty for a set without a network.
+    pub images: BTreeMap<String, String>,
+}
+
+impl SetView {
+    /// Whether anything of a server's network may differ.
+    pub(crate) fn differs(&self, other: &Self) -> bool {
+        !is_same(&self.metadata, &other.metadata) || self.images != other.images
+    }
+}
+
+#[derive(Deserialize)]
+struct WireSet {
+    metadata: Meta,
+    #[serde(default)]
+    spec: WireSpec,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct WireSpec {
+    network: Option<serde::de::IgnoredAny>,
+    #[serde(deserialize_with = "null_as_default")]
+    game_server_template: WireTemplate,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct WireTemplate {
+    #[serde(deserialize_with = "null_as_default")]
+    spec: WirePodSpec,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct WirePodSpec {
+    #[serde(deserialize_with = "null_as_default")]
+    containers: Vec<WireContainer>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct WireContainer {
+    name: String,
+    image: String,
+}
+
+impl From<WireSet> for SetView {
+    fn from(set: WireSet) -> Self {
+        let containers = set.spec.game_server_template.spec.containers.into_iter();
+        Self {
+            metadata: identity(set.metadata),
+            images: containers
+                .filter(|_| set.spec.network.is_some())
+                .map(|container| (container.name, container.image))
+                .collect(),
+        }
+    }
+}
