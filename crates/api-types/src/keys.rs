@@ -94,6 +94,8 @@ pub mod annotation {
     /// What the Pod remembers of the GameServer it shows: its resource version and its `gs-sync/` keys, as JSON. On Pods;
     /// pod-sync.
     pub const SYNCED_FROM: &str = "game.kruise.io/synced-from";
+    /// Results of service qualities that were acted on, as JSON by name. On GameServers; quality-prober.
+    pub const SERVICE_QUALITY_ACTED: &str = "game.kruise.io/service-quality-acted";
     /// RFC 3339 time at which the Pod entered its lifecycle state. On Pods; gss-controller.
     pub const LIFECYCLE_TIMESTAMP: &str = "lifecycle.apps.kruise.io/timestamp";
     /// What the containers were before an update in place changed them, as JSON in OpenKruise's form. On Pods; gss-controller.

@@ -17,6 +17,7 @@ pub mod game_server;
 pub mod game_server_set;
 pub mod int_or_string;
 pub mod keys;
+pub mod label;
 pub mod names;
 pub mod network_status;
 mod object;

@@ -32,7 +32,6 @@ mod apply;
 pub mod build;
 mod controller;
 mod gap;
-mod label;
 mod metrics;
 mod notify;
 mod observe;

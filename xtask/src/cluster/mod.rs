@@ -146,6 +146,25 @@ pub fn local_name(kubeconfig: &Path) -> Option<String> {
     (state.provider == Provider::Local && dir.join("kubeconfig") == kubeconfig).then(|| name.to_owned())
 }
 
+/// The real node of a local cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RealNode {
+    /// Its name.
+    pub name: String,
+    /// Socket of its container runtime.
+    pub socket: PathBuf,
+}
+
+/// The real node of the local cluster whose admin kubeconfig this is, if it has one.
+pub fn real_node(kubeconfig: &Path) -> Option<RealNode> {
+    let name = local_name(kubeconfig)?;
+    let local = Local::open(&name, &paths::cluster_dir(&name).ok()?).ok()?;
+    local.state.nodes.kubelet.then(|| RealNode {
+        name: local.node_name(),
+        socket: containerd::socket(&local.run_dir()),
+    })
+}
+
 /// Stops one process of a local cluster, as `down` would; [`up`] starts it again.
 ///
 /// # Errors

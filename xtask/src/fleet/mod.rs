@@ -3,13 +3,15 @@
 //! Demo, trials, benchmarks and end-to-end tests all start them through here, so that nothing is ever tried as cluster admin.
 
 mod install;
+mod options;
 mod process;
 mod scrape;
 mod tether;
 
 pub(crate) use install::{SYSTEM_NAMESPACE, routed_kubeconfig, service_account_kubeconfig};
 pub use install::{apply_yaml, client_for, install, wait_for_crds};
-pub use process::{Controller, ControllerProcess, Fleet, FleetOptions, Profile, build_controllers};
+pub use options::{FleetOptions, Profile};
+pub use process::{Controller, ControllerProcess, Fleet, build_controllers};
 pub(crate) use scrape::http_get;
 pub use scrape::{Scrape, Usage};
 pub(crate) use tether::tethered;

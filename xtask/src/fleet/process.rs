@@ -11,6 +11,7 @@ use kube::Client;
 use tokio::process::{Child, Command};
 
 use super::install::{SYSTEM_NAMESPACE, client_for, install, routed_kubeconfig, service_account_kubeconfig};
+use super::options::{FleetOptions, Profile};
 use super::scrape::{Scrape, http_get};
 use super::tether::tethered;
 
@@ -27,19 +28,24 @@ pub enum Controller {
     NodeWatcher,
     /// Gives servers their networks.
     NetworkPlugins,
+    /// Turns changes of probes' results into actions.
+    QualityProber,
+    /// Probes the Pods of the real node; where the cluster has one.
+    NodeProber,
 }
 
 impl Controller {
-    /// Every controller, in the order an installation starts them.
-    pub const ALL: [Self; 5] = [
+    /// Every controller that any cluster has, in the order an installation starts them.
+    pub const ALL: [Self; 6] = [
         Self::Gss,
         Self::Gs,
         Self::PodSync,
         Self::NodeWatcher,
         Self::NetworkPlugins,
+        Self::QualityProber,
     ];
 
-    /// Binary, ServiceAccount and package name.
+    /// The ServiceAccount's name, and the beginning of the log's.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Gss => "gss-controller",
@@ -47,77 +53,16 @@ impl Controller {
             Self::PodSync => "pod-sync",
             Self::NodeWatcher => "node-watcher",
             Self::NetworkPlugins => "network-plugins",
+            Self::QualityProber => "quality-prober",
+            Self::NodeProber => "quality-prober-node",
         }
     }
-}
 
-/// Which build of the controllers runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Profile {
-    /// Fast to build.
-    Dev,
-    /// What users run; figures come from it.
-    Release,
-}
-
-impl Profile {
-    /// As `--profile` takes it.
-    pub const fn name(self) -> &'static str {
+    /// The program, and the package it is in.
+    pub const fn binary(self) -> &'static str {
         match self {
-            Self::Dev => "dev",
-            Self::Release => "release",
-        }
-    }
-}
-
-/// How a [`Fleet`] is started.
-#[derive(Debug, Clone)]
-pub struct FleetOptions {
-    /// Build to run.
-    pub profile: Profile,
-    /// Number of gss-controller processes; with two, `gss_args` decides whether they elect a leader.
-    pub gss_replicas: usize,
-    /// Extra flags of gss-controller.
-    pub gss_args: Vec<String>,
-    /// Number of pod-sync processes; with several, `--shards` in `pod_sync_args` decides whether they share the work.
-    pub pod_sync_replicas: usize,
-    /// Extra flags of pod-sync.
-    pub pod_sync_args: Vec<String>,
-    /// Number of network-plugins processes; with two, `network_args` decides whether they elect a leader.
-    pub network_replicas: usize,
-    /// Extra flags of network-plugins.
-    pub network_args: Vec<String>,
-    /// Extra flags of every controller.
-    pub common_args: Vec<String>,
-    /// Folder of the cluster whose end is also the controllers' end.
-    pub cluster_dir: Option<PathBuf>,
-    /// Whether they may go on after this program ends, for [`Fleet::leave_running`]; else nothing that ends it leaves them behind.
-    pub outlives: bool,
-}
-
-impl FleetOptions {
-    /// Leases short enough that a killed controller's successor works within 6 s instead of 15 s.
-    #[must_use]
-    pub fn with_short_leases(mut self) -> Self {
-        let flags = ["--lease-duration=6s", "--renew-deadline=4s", "--retry-period=1s"];
-        self.common_args.extend(flags.map(str::to_owned));
-        self
-    }
-}
-
-impl Default for FleetOptions {
-    fn default() -> Self {
-        Self {
-            profile: Profile::Dev,
-            gss_replicas: 1,
-            gss_args: Vec::new(),
-            pod_sync_replicas: 1,
-            pod_sync_args: Vec::new(),
-            network_replicas: 1,
-            network_args: Vec::new(),
-            common_args: Vec::new(),
-            cluster_dir: None,
-            outlives: false,
+            Self::NodeProber => "quality-prober",
+            other => other.name(),
         }
     }
 }
@@ -190,31 +135,18 @@ impl Fleet {
             client: client.clone(),
             directory: directory.clone(),
         };
-        for controller in Controller::ALL {
+        let real_node = crate::cluster::real_node(kubeconfig);
+        let probing = real_node.as_ref().map(|_| Controller::NodeProber);
+        for controller in Controller::ALL.into_iter().chain(probing) {
             let account =
                 service_account_kubeconfig(&client, kubeconfig, controller.name(), &directory).await?;
-            let replicas = match controller {
-                Controller::Gss => options.gss_replicas,
-                Controller::PodSync => options.pod_sync_replicas,
-                Controller::NetworkPlugins => options.network_replicas,
-                Controller::Gs | Controller::NodeWatcher => 1,
-            };
+            let (replicas, flags) = options.replicas(controller, real_node.as_ref());
             for replica in 0..replicas {
-                let mut extra = options.common_args.clone();
-                if controller == Controller::Gss {
-                    extra.extend(options.gss_args.iter().cloned());
-                }
-                if controller == Controller::PodSync {
-                    extra.extend(options.pod_sync_args.iter().cloned());
-                }
-                if controller == Controller::NetworkPlugins {
-                    extra.extend(options.network_args.iter().cloned());
-                }
                 let launch = Launch {
-                    binary: binaries.join(controller.name()),
+                    binary: binaries.join(controller.binary()),
                     kubeconfig: account.clone(),
                     log: directory.join(format!("{}-{replica}.log", controller.name())),
-                    extra,
+                    extra: [&options.common_args[..], &flags].concat(),
                     cluster_dir: options.cluster_dir.clone(),
                     outlives: options.outlives,
                 };

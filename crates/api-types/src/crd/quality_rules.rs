@@ -84,6 +84,18 @@ fn handlers(item: &str) -> Vec<Node> {
     ]
 }
 
+/// Functions of Go's templates that people might try, a variable, or a pipe, before the first quote: in quotes they are text.
+/// The prober refuses the others: the API server bounds what a rule may cost, and a longer expression costs more.
+const FOREIGN: &str = r#"'\\{\\{[^}"`]*(\\b(range|with|printf?|index|slice|len|template)\\b|[$|])'"#;
+const FOREIGN_MESSAGE: &str = "a template knows .Result, texts in quotes, if, else, end, eq, ne, lt, le, gt, ge, and, or, not: other functions, \
+     variables and pipes are not available";
+
+/// A rule about templates, on a value that may be a number.
+fn usable(path: &str, also_number: bool) -> Node {
+    let number = if also_number { "type(self) == int || " } else { "" };
+    at(path).rule(&format!("{number}!self.matches({FOREIGN})"), FOREIGN_MESSAGE)
+}
+
 fn actions(path: &str) -> Vec<Node> {
     let item = format!("{path}[]");
     let templated = |rule: &str| format!("{rule} || self.contains('{{{{')");
@@ -101,7 +113,10 @@ fn actions(path: &str) -> Vec<Node> {
         at(&format!("{item}.annotations")).max_properties(16),
         at(&format!("{item}.annotations{{}}")).max_length(8192),
     ];
+    nodes.push(usable(&format!("{item}.opsState"), false));
+    nodes.push(usable(&format!("{item}.labels{{}}"), false));
     for field in ["updatePriority", "deletionPriority"] {
+        nodes.push(usable(&format!("{item}.{field}"), true));
         nodes.push(
             at(&format!("{item}.{field}"))
                 .max_length(TEMPLATE_LENGTH)

@@ -57,7 +57,7 @@ pub struct ServiceQuality {
 /// What to do with the GameServer when the probe has this state and result.
 ///
 /// In `opsState`, the priorities, and the values of labels and annotations, `{{ .Result }}` stands for what the probe
-/// printed.
+/// printed. Templates may use if, else, end, eq, ne, lt, le, gt, ge, and, or, not.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceQualityAction {
@@ -66,7 +66,7 @@ pub struct ServiceQualityAction {
     /// Result of the probe at which the action runs, compared exactly. Absent and empty mean any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
-    /// Fields of the GameServer's spec to set. `containers` is accepted and not used.
+    /// Fields of the GameServer's spec to set. `containers` go over the GameServer's own by name, what they give of each.
     #[serde(flatten)]
     pub spec: GameServerSpec,
     /// Annotations to set on the GameServer.

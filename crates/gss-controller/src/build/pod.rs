@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use api_types::{
     GameServerContainer, GameServerSetView, GameServerState, GameServerView, OwnerRef, PodUpdatePolicy, keys,
     keys::{annotation, label},
+    label::is_label_value,
     names, ops_state,
     views::StringMap,
 };
@@ -149,18 +150,6 @@ fn synced(map: &StringMap) -> impl Iterator<Item = (String, String)> {
     map.iter()
         .filter(|(key, _)| key.starts_with(keys::GS_SYNC_PREFIX))
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
-}
-
-/// Whether the API server takes `value` for a label.
-fn is_label_value(value: &str) -> bool {
-    let edge = |byte: Option<&u8>| byte.is_none_or(u8::is_ascii_alphanumeric);
-    let bytes = value.as_bytes();
-    bytes.len() <= 63
-        && edge(bytes.first())
-        && edge(bytes.last())
-        && bytes
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
 }
 
 fn spec(

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use api_types::{
     keys::GS_SYNC_PREFIX,
+    label::is_label_value,
     views::{GameServerView, PodView, StringMap},
 };
 
 use super::{PodPatch, Subject};
-use crate::{label::is_label_value, record::SyncRecord};
+use crate::record::SyncRecord;
 
 pub(super) fn plan_gs_sync(
     patch: &mut PodPatch,

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use api_types::{
     GameServerContainer,
     int_or_string::IntOrString,
-    keys, ops_state,
+    keys,
+    label::is_label_value,
+    ops_state,
     views::{GameServerView, PodView},
 };
 use jiff::Timestamp;
 
 use super::{PodPatch, Subject, TemplateImages, timestamp};
-use crate::label::is_label_value;
 
 /// A value of the GameServer that no label can hold. Its key is left as it is; everything else is still written.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,7 +7,7 @@ const MAX_LENGTH: usize = 63;
 /// or digit at both ends.
 ///
 /// One value that is not would make the API server refuse the whole patch, so it is left out and reported instead.
-pub(crate) fn is_label_value(value: &str) -> bool {
+pub fn is_label_value(value: &str) -> bool {
     let bytes = value.as_bytes();
     let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else {
         return true;
