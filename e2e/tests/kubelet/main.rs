@@ -3,6 +3,7 @@
 //! A cluster with a kubelet, the test images and running controllers are expected: `cargo xtask test --only kubelet`, see
 //! docs/testing.md.
 
+mod qualities;
 mod updates;
 
 use std::time::{Duration, Instant};
@@ -14,6 +15,9 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::ResourceExt as _;
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
+
+/// Several documented sets have this name.
+static MINECRAFT: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// The kubelet looks at a changed Pod at once, and at the latest in its periodic sync, which may take a minute and a half.
 const FILE: Duration = Duration::from_secs(100);
@@ -53,6 +57,7 @@ fn container_status(pod: &Pod) -> Option<&ContainerStatus> {
 
 #[tokio::test]
 async fn the_documented_set_runs_with_its_update_gate_open() -> Result<()> {
+    let _alone = MINECRAFT.lock().await;
     in_default("minecraft", async |world| {
         world.apply_manifest("minecraft-processes.yaml").await?;
         world.at_rest("minecraft", &[0, 1, 2]).await?;
