@@ -82,9 +82,13 @@ async fn a_process_that_dies_is_an_ops_state_until_it_is_started_again() -> Resu
         kill(world, "minecraft-1", "data").await?;
         ops_state_is(world, "minecraft-0", "GateMaintaining").await?;
         ops_state_is(world, "minecraft-1", "DataMaintaining").await?;
-        let now = world.now();
-        ensure!(quality(&now, "minecraft-0", "healthy") == Some(("True".into(), "gate".into())));
-        ensure!(quality(&now, "minecraft-1", "healthy") == Some(("True".into(), "data".into())));
+        // The status follows what it is about.
+        for (server, result) in [("minecraft-0", "gate"), ("minecraft-1", "data")] {
+            let said = |s: &Snapshot| quality(s, server, "healthy") == Some(("True".into(), result.into()));
+            world
+                .until(&format!("healthy of {server} is True: {result}"), said)
+                .await?;
+        }
         start(world, "minecraft-0", "gate").await?;
         start(world, "minecraft-1", "data").await?;
         ops_state_is(world, "minecraft-0", "None").await?;
