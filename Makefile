@@ -30,6 +30,6 @@ cluster-down: ## stop it
 cluster-status: ## what is running
 	$(XTASK) cluster status
 trial: ## the long trials
-	$(XTASK) trial kill && $(XTASK) trial allocate && $(XTASK) trial shards && $(XTASK) trial sync-faults
+	$(XTASK) trial kill && $(XTASK) trial allocate && $(XTASK) trial shards && $(XTASK) trial sync-faults && $(XTASK) trial shutdown
 bench: ## every benchmark, an hour
 	$(XTASK) bench all

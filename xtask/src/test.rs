@@ -159,17 +159,8 @@ async fn kwok(root: &Path, count: &mut Count) -> Result<()> {
         let kubeconfig = running.kubeconfig.as_path();
         take_over(root, count, kubeconfig).await?;
         end_to_end(root, count, kubeconfig, "kwok").await?;
-        let file = kubeconfig.to_str().context("the cache's path isn't UTF-8")?;
         for short in SHORT_TRIALS {
-            println!("--- cargo xtask {short}");
-            let mut command = Command::new(&program);
-            command
-                .current_dir(root)
-                .args(short.split(' '))
-                .args(["--profile", "dev", "--kubeconfig", file]);
-            if !command.status().await?.success() {
-                bail!("{short} found a violation");
-            }
+            short_trial(&program, root, kubeconfig, short).await?;
             count.passed += 1;
         }
         Ok(())
@@ -177,6 +168,20 @@ async fn kwok(root: &Path, count: &mut Count) -> Result<()> {
     let result = result.await;
     cluster::down(name).await?;
     result
+}
+
+async fn short_trial(program: &Path, root: &Path, kubeconfig: &Path, short: &str) -> Result<()> {
+    println!("--- cargo xtask {short}");
+    let mut command = Command::new(program);
+    command
+        .current_dir(root)
+        .args(short.split(' '))
+        .args(["--profile", "dev", "--kubeconfig"])
+        .arg(kubeconfig);
+    if !command.status().await?.success() {
+        bail!("{short} found a violation");
+    }
+    Ok(())
 }
 
 /// The trials as CI runs them: the same code and checks, fewer rounds.
@@ -191,7 +196,11 @@ const SHORT_TRIALS: [&str; 7] = [
     "bench create --servers 150 --rest 10",
 ];
 
+/// On the real node: one round without a kill, one in which the prober of the node is killed.
+const SHORT_SHUTDOWN: &str = "trial shutdown --rounds 2 --seed 5";
+
 async fn kubelet(root: &Path, count: &mut Count) -> Result<()> {
+    let program = std::env::current_exe()?;
     let name = "test-kubelet";
     if let Some(reason) = cluster::kubelet_unavailable() {
         println!("skipped: {reason}");
@@ -208,7 +217,14 @@ async fn kubelet(root: &Path, count: &mut Count) -> Result<()> {
     let result = async {
         let images = root.join("e2e/manifests");
         crate::demo::import_images(&running, &images).await?;
-        end_to_end(root, count, &running.kubeconfig, "kubelet").await
+        end_to_end(root, count, &running.kubeconfig, "kubelet").await?;
+        if let Some(reason) = crate::trial::shutdown::unavailable().await {
+            println!("skipped: {SHORT_SHUTDOWN}: {reason}");
+            return Ok(());
+        }
+        short_trial(&program, root, &running.kubeconfig, SHORT_SHUTDOWN).await?;
+        count.passed += 1;
+        Ok(())
     };
     let result = result.await;
     cluster::down(name).await?;

@@ -3,6 +3,7 @@
 //! A cluster with a kubelet, the test images and running controllers are expected: `cargo xtask test --only kubelet`, see
 //! docs/testing.md.
 
+mod gateway;
 mod qualities;
 mod updates;
 
@@ -87,34 +88,6 @@ async fn the_documented_set_runs_with_its_update_gate_open() -> Result<()> {
             .await?;
         ensure!(processes.contains("start.sh"), "{processes}");
         Ok(())
-    })
-    .await
-}
-
-#[tokio::test]
-async fn the_documented_gateway_set_runs() -> Result<()> {
-    in_default("postio", async |world| {
-        world.apply_manifest("posio.yaml").await?;
-        world.at_rest("postio", &[0, 1, 2]).await?;
-        let now = world.now();
-        let block = |name: &str| now.pod_label(name, "gs-sync/delete-block").map(str::to_owned);
-        assert_eq!(block("postio-0").as_deref(), Some("true"));
-        // The story the manifest is for: a server that is scaled in drains until somebody says that it has.
-        world.scale("postio", 2).await?;
-        world
-            .until("postio-2 drains", |s| {
-                s.pod_label("postio-2", label::GS_STATE) == Some("PreDelete")
-            })
-            .await?;
-        let draining = world.now();
-        let pod = draining.pods.get("postio-2").context("postio-2 is gone")?;
-        ensure!(
-            pod.metadata.deletion_timestamp.is_none() && container_status(pod).is_some_and(|c| c.ready),
-            "its container goes on while it drains"
-        );
-        let drained = json!({"metadata": {"labels": {"gs-sync/delete-block": "false"}}});
-        world.patch_server("postio-2", &drained).await?;
-        world.at_rest("postio", &[0, 1]).await
     })
     .await
 }

@@ -12,8 +12,8 @@ use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt as _};
 use serde_json::{Value, json};
 
-use super::Gateway;
 use super::players::{Door, Wire};
+use super::{Drain, Gateway, SERVERS};
 use crate::cluster::{self, images};
 use crate::envoy::Envoy;
 use crate::prometheus::Prometheus;
@@ -40,15 +40,15 @@ pub(super) struct Ground {
 }
 
 impl Ground {
-    /// Starts Envoy and Prometheus, applies the set and waits until players can reach `servers` servers.
+    /// Starts Envoy and Prometheus, applies the set and waits until players can reach its servers.
     ///
     /// # Errors
     /// When the cluster has no real node, or a part doesn't start.
     pub(super) async fn prepare(
         client: &Client,
         kubeconfig: &Path,
-        servers: u32,
         behaviour: Gateway,
+        drain: Drain,
     ) -> Result<Self> {
         let name = cluster::local_name(kubeconfig);
         let cluster = cluster::find(&name.context("this needs a local cluster with a real node")?)?;
@@ -57,7 +57,7 @@ impl Ground {
             .clone()
             .context("this needs a node that is real: --nodes kubelet=1")?;
         let manifest = e2e::cluster::manifest("posio.yaml")?;
-        let mut set = mended(serde_yaml::from_str(&manifest)?)?;
+        let mut set = mended(serde_yaml::from_str(&manifest)?, drain)?;
         if behaviour == Gateway::Keeps {
             let quality = &mut set["spec"]["serviceQualities"][0];
             quality["exec"]["command"] = json!(["bash", "./probe-mended.sh"]);
@@ -93,7 +93,7 @@ impl Ground {
             _folder: folder,
         };
         ground.world.apply(&set).await?;
-        ground.ready(servers).await?;
+        ground.ready(SERVERS).await?;
         Ok(ground)
     }
 
@@ -214,23 +214,34 @@ fn door(seen: &Seen, id: u32) -> Result<Door> {
     })
 }
 
-/// The documented set with its slips mended, and its hook taking a draining server out of service. Nothing else is changed.
-fn mended(mut set: Value) -> Result<Value> {
-    let mut put = |path: &str, key: &str, value: Value| {
-        let place = set.pointer_mut(path).and_then(Value::as_object_mut);
-        place
-            .map(|place| place.insert(key.to_owned(), value))
-            .with_context(|| format!("the manifest has no {path}"))
-    };
+/// The documented set with its slips mended, and a draining server taken out of service. Nothing else is changed.
+fn mended(mut set: Value, drain: Drain) -> Result<Value> {
     let mounts = json!([{"name": "gsinfo", "mountPath": "/etc/gsinfo"}]);
-    put("/spec/serviceQualities/0", "containerName", json!(SET))?;
+    put(&mut set, "/spec/serviceQualities/0/containerName", json!(SET))?;
     put(
-        "/spec/gameServerTemplate/spec/containers/0",
-        "volumeMounts",
+        &mut set,
+        "/spec/gameServerTemplate/spec/containers/0/volumeMounts",
         mounts,
     )?;
-    put("/spec/lifecycle/preDelete", "markPodNotReady", json!(true))?;
+    match drain {
+        Drain::Hook => put(&mut set, "/spec/lifecycle/preDelete/markPodNotReady", json!(true))?,
+        Drain::Plugin => {
+            let parameters = set
+                .pointer_mut("/spec/network/networkConf")
+                .and_then(Value::as_array_mut);
+            let parameters = parameters.context("the manifest has no networkConf")?;
+            parameters.push(json!({"name": "DrainPolicy", "value": "RemoveEndpoint"}));
+        }
+    }
     Ok(set)
+}
+
+fn put(set: &mut Value, path: &str, value: Value) -> Result<()> {
+    let (parent, key) = path.rsplit_once('/').context("no path")?;
+    let object = set.pointer_mut(parent).and_then(Value::as_object_mut);
+    let object = object.with_context(|| format!("the manifest has no {parent}"))?;
+    object.insert(key.to_owned(), value);
+    Ok(())
 }
 
 /// Every second, and nothing but the metric that probes ask for: a large page that comes late would count as no players.
@@ -254,15 +265,21 @@ mod tests {
     fn the_copy_differs_from_the_documented_set_in_what_it_must() {
         let text = e2e::cluster::manifest("posio.yaml").unwrap();
         let documented: Value = serde_yaml::from_str(&text).unwrap();
-        let mut copy = mended(documented.clone()).unwrap();
-        assert_ne!(copy, documented);
-        assert_eq!(copy["spec"]["serviceQualities"][0]["containerName"], "postio");
-        copy["spec"]["serviceQualities"][0]["containerName"] = json!("minecraft");
-        let container = &mut copy["spec"]["gameServerTemplate"]["spec"]["containers"][0];
-        container.as_object_mut().unwrap().remove("volumeMounts").unwrap();
-        let hook = copy["spec"]["lifecycle"]["preDelete"].as_object_mut().unwrap();
-        assert_eq!(hook.remove("markPodNotReady"), Some(json!(true)));
-        assert_eq!(copy, documented, "and in nothing else");
+        for drain in [Drain::Hook, Drain::Plugin] {
+            let mut copy = mended(documented.clone(), drain).unwrap();
+            assert_eq!(copy["spec"]["serviceQualities"][0]["containerName"], "postio");
+            copy["spec"]["serviceQualities"][0]["containerName"] = json!("minecraft");
+            let container = &mut copy["spec"]["gameServerTemplate"]["spec"]["containers"][0];
+            container.as_object_mut().unwrap().remove("volumeMounts").unwrap();
+            let hook = copy["spec"]["lifecycle"]["preDelete"].as_object_mut().unwrap();
+            let marked = hook.remove("markPodNotReady");
+            let parameters = copy["spec"]["network"]["networkConf"].as_array_mut().unwrap();
+            let count = parameters.len();
+            parameters.retain(|parameter| parameter["name"] != "DrainPolicy");
+            assert_eq!(marked.is_some(), drain == Drain::Hook);
+            assert_eq!(count - parameters.len(), usize::from(drain == Drain::Plugin));
+            assert_eq!(copy, documented, "and in nothing else");
+        }
     }
 
     #[test]

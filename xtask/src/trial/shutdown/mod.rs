@@ -40,6 +40,9 @@ pub struct Options {
     /// the gateway keeps them, a mended probe is used, which is believed the second time.
     #[arg(long, value_enum, default_value_t = Gateway::Drops)]
     gateway: Gateway,
+    /// What takes a server that is to go out of the Service's endpoints.
+    #[arg(long, value_enum, default_value_t = Drain::Hook)]
+    drain: Drain,
     /// Seed of every random choice; also says who is killed first.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -52,6 +55,15 @@ pub(super) enum Gateway {
     Drops,
     /// Keeps it, without an endpoint.
     Keeps,
+}
+
+/// What takes a server that is to go out of the Service's endpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Drain {
+    /// `markPodNotReady: true` in the hook.
+    Hook,
+    /// `DrainPolicy: RemoveEndpoint` among the network's parameters.
+    Plugin,
 }
 
 /// Servers of the documented set; the last one goes.
@@ -102,7 +114,8 @@ pub(super) async fn run(options: Options) -> Result<()> {
 }
 
 async fn all_rounds(session: &mut Session, options: &Options) -> Result<Outcome> {
-    let prepared = Ground::prepare(&session.client, &session.kubeconfig, SERVERS, options.gateway);
+    let (client, kubeconfig) = (session.client.clone(), session.kubeconfig.clone());
+    let prepared = Ground::prepare(&client, &kubeconfig, options.gateway, options.drain);
     let mut ground = session.fleet.keep_running(prepared).await?;
     let mut outcome = Outcome::default();
     // They stay through all rounds: whatever happens to their neighbour is none of their business.
