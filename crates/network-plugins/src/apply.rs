@@ -16,6 +16,7 @@ use controller_kit::{
     write::{Created, MetaOnly, PatchKind, Precondition, Target, WriteError, Writer},
 };
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use crate::{
     engine::{Whose, whose},
@@ -36,7 +37,13 @@ pub(crate) struct Apply {
     pub events: Events,
     /// Own writes that the caches do not show yet.
     pub own: Arc<OwnWrites>,
+    /// Creations of Services under way, see [`SERVICES_AT_ONCE`].
+    pub creations: Arc<Semaphore>,
 }
+
+/// Services created at the same time. The API server takes each one's cluster IP and node ports out of one list in etcd: more at
+/// once only make each other repeat, until they run out of time.
+pub(crate) const SERVICES_AT_ONCE: usize = 4;
 
 /// How far a plan got.
 #[derive(Debug, Default)]
@@ -93,6 +100,11 @@ impl Apply {
         match step {
             Step::Keep => Ok(()),
             Step::Create(body) => {
+                // Never closed: the semaphore lives as long as the process.
+                let _permit = match resource {
+                    SERVICE => Some(self.creations.acquire().await),
+                    _ => None,
+                };
                 let created = self.writer.create::<_, MetaOnly>(&target, body).await;
                 match created.map_err(Error::write("create an object"))? {
                     Created::New(made) => {

@@ -17,11 +17,11 @@ use controller_kit::{
     write::Target,
 };
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::{
     Args,
-    apply::{Apply, LiveObject, Outcome},
+    apply::{Apply, LiveObject, Outcome, SERVICES_AT_ONCE},
     error::Error,
     observe::{OwnWrites, PODS_BY_NODE, PODS_BY_SET, Snapshot, Stores},
     plan::{Report, plan},
@@ -261,6 +261,7 @@ pub(crate) fn start(
             writer,
             events: runtime.events(),
             own: Arc::new(OwnWrites::default()),
+            creations: Arc::new(Semaphore::new(SERVICES_AT_ONCE)),
         },
     });
     queue.run(runtime, "servers", args.controller.concurrency, move |work| {

@@ -9,6 +9,7 @@ mod hooks;
 mod ids;
 mod lifetime;
 mod neighbours;
+mod networks;
 mod nodes;
 mod ops_state;
 mod scale;

@@ -30,7 +30,7 @@ pub struct Options {
 }
 
 /// Name, flags, and flags of the short form.
-const BENCHMARKS: [(&str, &str, &str); 14] = [
+const BENCHMARKS: [(&str, &str, &str); 15] = [
     ("create", "create", "create --servers 100 --rest 10"),
     (
         "sync-10",
@@ -80,6 +80,7 @@ const BENCHMARKS: [(&str, &str, &str); 14] = [
         "memory --servers 500,2000,5000",
         "memory --servers 50,100",
     ),
+    ("network", "network", "network --servers 40 --rest 3"),
     ("file", "file", "file --changes 10"),
 ];
 

@@ -6,6 +6,7 @@ mod file;
 mod flip;
 mod idle;
 mod memory;
+mod network;
 pub(crate) mod spread;
 pub(crate) mod sync;
 mod update;
@@ -19,6 +20,8 @@ pub enum Bench {
     Idle(idle::Options),
     /// Reads each controller's memory at growing numbers of game servers
     Memory(memory::Options),
+    /// Times servers of each network plugin until they can be reached, and counts requests
+    Network(network::Options),
     /// Updates every server of a set, anew and then in place, and counts those out of service at once.
     Update(update::Options),
     /// Times opsState from an allocator's patch to the Pod label, in turns with a program that does nothing else
@@ -44,6 +47,7 @@ impl Bench {
             Self::Create(options) => create::run(options).await,
             Self::Idle(options) => idle::run(options).await,
             Self::Memory(options) => memory::run(options).await,
+            Self::Network(options) => network::run(options).await,
             Self::Update(options) => update::run(options).await,
             Self::Flip(options) => flip::run(options).await,
             Self::File(options) => file::run(options).await,

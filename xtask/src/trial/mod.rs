@@ -6,6 +6,7 @@ mod arena;
 pub(crate) mod changes;
 mod kill;
 mod observer;
+mod ports;
 mod session;
 mod shards;
 pub(crate) mod shutdown;
@@ -13,6 +14,7 @@ mod sync_faults;
 
 pub use arena::{Allocation, Arena, ArenaSpec};
 pub(crate) use observer::is_ready;
+pub(crate) use ports::cloud::{Cloud, ID_ANNOTATION};
 pub use session::{Session, SessionOptions, write_json};
 
 /// `cargo xtask trial NAME`.
@@ -28,6 +30,8 @@ pub enum Trial {
     SyncFaults(sync_faults::Options),
     /// Shrinks a set behind a real Envoy while players are connected and controllers are killed, and checks that no connection is cut.
     Shutdown(shutdown::Options),
+    /// Lets two leaders give out ports of load balancers while servers come and go, and checks that none is given twice or lost.
+    Ports(ports::Options),
     /// Lets the alert rules fire and resolve in a running Prometheus.
     Alerts(alerts::Options),
 }
@@ -44,6 +48,7 @@ impl Trial {
             Self::Shards(options) => shards::run(options).await,
             Self::SyncFaults(options) => sync_faults::run(options).await,
             Self::Shutdown(options) => shutdown::run(options).await,
+            Self::Ports(options) => ports::run(options).await,
             Self::Alerts(options) => alerts::run(options).await,
         }
     }
