@@ -122,3 +122,66 @@ impl<T: Watched> Sink<T> {
         self.delivery.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use api_types::views::Meta;
+
+    use super::*;
+    use crate::resource::{POD, ResourceKind};
+
+    #[derive(serde::Deserialize)]
+    struct Thing {
+        metadata: Meta,
+    }
+
+    impl Watched for Thing {
+        const RESOURCE: ResourceKind = POD;
+
+        fn meta(&self) -> &Meta {
+            &self.metadata
+        }
+    }
+
+    fn thing(uid: &str, wanted: bool) -> Thing {
+        let mut metadata = Meta {
+            name: "a".into(),
+            uid: uid.into(),
+            ..Meta::default()
+        };
+        if wanted {
+            metadata.labels.insert("wanted", "yes");
+        }
+        Thing { metadata }
+    }
+
+    #[test]
+    fn what_is_not_to_be_kept_is_neither_held_nor_told_and_ends_when_it_was() {
+        let told: Arc<Mutex<Vec<String>>> = Arc::default();
+        let record = Arc::clone(&told);
+        let on_change: OnChange<Thing> = Box::new(move |change| {
+            let what = match &change {
+                Change::Applied { .. } => "applied",
+                Change::Deleted(_) => "deleted",
+            };
+            record.lock().unwrap().push(format!("{what} {}", change.object().metadata.uid));
+        });
+        let keep: Keep<Thing> = Box::new(|thing| thing.metadata.labels.contains_key("wanted"));
+        let sink = Sink::new(Store::new(Vec::new()), Some(keep), vec![on_change], Vec::new());
+        let key = ObjectKey::new("", "a");
+        sink.applied(thing("1", false));
+        sink.deleted(&key, Some(thing("1", false)));
+        assert!(told.lock().unwrap().is_empty() && sink.store.is_empty());
+        sink.applied(thing("2", true));
+        sink.applied(thing("2", false));
+        sink.deleted(&key, Some(thing("2", false)));
+        sink.applied(thing("3", true));
+        // Its last version is not one to be kept, but it was held.
+        sink.deleted(&key, Some(thing("3", false)));
+        assert_eq!(
+            *told.lock().unwrap(),
+            ["applied 2", "deleted 2", "applied 3", "deleted 3"]
+        );
+        assert!(sink.store.is_empty());
+    }
+}
