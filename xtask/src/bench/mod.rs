@@ -7,6 +7,7 @@ mod flip;
 mod idle;
 mod memory;
 mod network;
+mod probe;
 pub(crate) mod spread;
 pub(crate) mod sync;
 mod update;
@@ -30,6 +31,8 @@ pub enum Bench {
     Flip(flip::Options),
     /// Times opsState from an allocator's patch to the file in a container of a real kubelet
     File(file::Options),
+    /// Times a dead process until it is an opsState, and reads what probes cost a node, by its runtime and through the API server
+    Probe(probe::Options),
     /// Every one of these in turn
     All(all::Options),
     /// That program
@@ -51,6 +54,7 @@ impl Bench {
             Self::Update(options) => update::run(options).await,
             Self::Flip(options) => flip::run(options).await,
             Self::File(options) => file::run(options).await,
+            Self::Probe(options) => probe::run(options).await,
             Self::All(options) => all::run(options).await,
             Self::Sync(options) => sync::run(options).await,
             Self::Bare(options) => sync::bare::run(options).await,

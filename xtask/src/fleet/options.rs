@@ -41,6 +41,8 @@ pub struct FleetOptions {
     pub network_replicas: usize,
     /// Extra flags of network-plugins.
     pub network_args: Vec<String>,
+    /// Probes run centrally, through the API server, instead of on the real node.
+    pub central: bool,
     /// Extra flags of every controller.
     pub common_args: Vec<String>,
     /// Folder of the cluster whose end is also the controllers' end.
@@ -66,7 +68,7 @@ impl FleetOptions {
             Controller::PodSync => (self.pod_sync_replicas, self.pod_sync_args.clone()),
             Controller::NetworkPlugins => (self.network_replicas, self.network_args.clone()),
             Controller::Gs | Controller::NodeWatcher => (1, Vec::new()),
-            Controller::QualityProber => (1, owned(&["--mode", "actions"])),
+            Controller::QualityProber => (usize::from(!self.central), owned(&["--mode", "actions"])),
             Controller::NodeProber => {
                 let flags = node.map(|node| {
                     let socket = node.socket.to_string_lossy();
@@ -79,7 +81,13 @@ impl FleetOptions {
                         &socket,
                     ])
                 });
-                (usize::from(flags.is_some()), flags.unwrap_or_default())
+                let runs = flags.is_some() && !self.central;
+                (usize::from(runs), flags.unwrap_or_default())
+            }
+            // As many as are due: what they cost is what is to be seen.
+            Controller::CentralProber => {
+                let flags = owned(&["--mode", "central", "--execs-per-second", "1000"]);
+                (usize::from(self.central), flags)
             }
         }
     }
@@ -95,6 +103,7 @@ impl Default for FleetOptions {
             pod_sync_args: Vec::new(),
             network_replicas: 1,
             network_args: Vec::new(),
+            central: false,
             common_args: Vec::new(),
             cluster_dir: None,
             outlives: false,

@@ -32,6 +32,8 @@ pub enum Controller {
     QualityProber,
     /// Probes the Pods of the real node; where the cluster has one.
     NodeProber,
+    /// Probes all Pods through the API server and acts, in place of the two.
+    CentralProber,
 }
 
 impl Controller {
@@ -55,13 +57,14 @@ impl Controller {
             Self::NetworkPlugins => "network-plugins",
             Self::QualityProber => "quality-prober",
             Self::NodeProber => "quality-prober-node",
+            Self::CentralProber => "quality-prober-central",
         }
     }
 
     /// The program, and the package it is in.
     pub const fn binary(self) -> &'static str {
         match self {
-            Self::NodeProber => "quality-prober",
+            Self::NodeProber | Self::CentralProber => "quality-prober",
             other => other.name(),
         }
     }
@@ -136,7 +139,7 @@ impl Fleet {
             directory: directory.clone(),
         };
         let real_node = crate::cluster::real_node(kubeconfig);
-        let probing = real_node.as_ref().map(|_| Controller::NodeProber);
+        let probing = [Controller::NodeProber, Controller::CentralProber];
         for controller in Controller::ALL.into_iter().chain(probing) {
             let account =
                 service_account_kubeconfig(&client, kubeconfig, controller.name(), &directory).await?;

@@ -51,6 +51,35 @@ impl Scrape {
             .sum()
     }
 
+    /// The value below which a share of what histogram `name` has counted since `before` lies, evenly spread within its bucket.
+    pub fn quantile_since(&self, before: &Self, name: &str, share: f64) -> f64 {
+        let bucket = format!("{name}_bucket");
+        let mut buckets: Vec<(f64, f64)> = Vec::new();
+        for (series, count) in &self.series {
+            let Some(labels) = series.strip_prefix(&bucket) else {
+                continue;
+            };
+            let bound = labels
+                .split("le=\"")
+                .nth(1)
+                .and_then(|rest| rest.split('"').next()?.parse().ok());
+            let earlier = before.series.get(series).copied().unwrap_or_default();
+            buckets.extend(bound.map(|bound| (bound, count - earlier)));
+        }
+        buckets.sort_by(|one, other| one.0.total_cmp(&other.0));
+        let wanted = share * buckets.last().map_or(0.0, |(_, all)| *all);
+        let (mut below, mut counted) = (0.0, 0.0);
+        for (bound, count) in buckets {
+            if count >= wanted && count > counted && bound.is_finite() {
+                return below + (bound - below) * (wanted - counted) / (count - counted);
+            }
+            if bound.is_finite() {
+                (below, counted) = (bound, count);
+            }
+        }
+        below
+    }
+
     /// Requests that change objects, without Lease renewals (they belong to the process, not to any game server).
     pub fn writes(&self) -> f64 {
         self.sum("gamekeeper_api_requests_total", |labels| {
@@ -138,6 +167,19 @@ mod tests {
         gamekeeper_api_requests_total{verb=\"watch\",resource=\"pods\",subresource=\"\",outcome=\"ok\"} 3\n\
         gamekeeper_api_requests_total{verb=\"update\",resource=\"leases\",subresource=\"\",outcome=\"ok\"} 11\n\
         process_resident_memory_bytes 1048576\n";
+
+    #[test]
+    fn a_quantile_is_of_what_came_since() {
+        let at = |low: u32, high: u32| {
+            Scrape::parse(&format!(
+                "x_bucket{{le=\"0.1\"}} {low}\nx_bucket{{le=\"0.2\"}} {high}\nx_bucket{{le=\"+Inf\"}} {high}"
+            ))
+        };
+        let (before, after) = (at(100, 100), at(150, 200));
+        assert!((after.quantile_since(&before, "x", 0.5) - 0.1).abs() < 1e-9);
+        assert!((after.quantile_since(&before, "x", 0.75) - 0.15).abs() < 1e-9);
+        assert!(before.quantile_since(&before, "x", 0.99).abs() < 1e-9);
+    }
 
     #[test]
     fn writes_leave_out_reads_and_leases() {
