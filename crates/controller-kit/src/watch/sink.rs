@@ -164,7 +164,10 @@ mod tests {
                 Change::Applied { .. } => "applied",
                 Change::Deleted(_) => "deleted",
             };
-            record.lock().unwrap().push(format!("{what} {}", change.object().metadata.uid));
+            record
+                .lock()
+                .unwrap()
+                .push(format!("{what} {}", change.object().metadata.uid));
         });
         let keep: Keep<Thing> = Box::new(|thing| thing.metadata.labels.contains_key("wanted"));
         let sink = Sink::new(Store::new(Vec::new()), Some(keep), vec![on_change], Vec::new());
