@@ -51,7 +51,8 @@ impl Scrape {
             .sum()
     }
 
-    /// The value below which a share of what histogram `name` has counted since `before` lies, evenly spread within its bucket.
+    /// The value below which a share of what histogram `name`, all its labels together, has counted since `before` lies, evenly
+    /// spread within its bucket; 0 where it has counted nothing.
     pub fn quantile_since(&self, before: &Self, name: &str, share: f64) -> f64 {
         let bucket = format!("{name}_bucket");
         let mut buckets: Vec<(f64, f64)> = Vec::new();
@@ -67,7 +68,18 @@ impl Scrape {
             buckets.extend(bound.map(|bound| (bound, count - earlier)));
         }
         buckets.sort_by(|one, other| one.0.total_cmp(&other.0));
-        let wanted = share * buckets.last().map_or(0.0, |(_, all)| *all);
+        buckets.dedup_by(|next, kept| {
+            let same = next.0.total_cmp(&kept.0).is_eq();
+            if same {
+                kept.1 += next.1;
+            }
+            same
+        });
+        let all = buckets.last().map_or(0.0, |(_, all)| *all);
+        if all <= 0.0 {
+            return 0.0;
+        }
+        let wanted = share * all;
         let (mut below, mut counted) = (0.0, 0.0);
         for (bound, count) in buckets {
             if count >= wanted && count > counted && bound.is_finite() {
@@ -179,6 +191,11 @@ mod tests {
         assert!((after.quantile_since(&before, "x", 0.5) - 0.1).abs() < 1e-9);
         assert!((after.quantile_since(&before, "x", 0.75) - 0.15).abs() < 1e-9);
         assert!(before.quantile_since(&before, "x", 0.99).abs() < 1e-9);
+        let labelled = Scrape::parse(
+            "x_bucket{kind=\"a\",le=\"0.1\"} 2\nx_bucket{kind=\"a\",le=\"+Inf\"} 2\n\
+             x_bucket{kind=\"b\",le=\"0.1\"} 2\nx_bucket{kind=\"b\",le=\"+Inf\"} 2",
+        );
+        assert!((labelled.quantile_since(&Scrape::default(), "x", 0.5) - 0.05).abs() < 1e-9);
     }
 
     #[test]
