@@ -5,13 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use api_types::{keys, state::GameServerState, views::Meta};
+use api_types::{keys, state::GameServerState};
 use controller_kit::{
     key::ObjectKey,
     queue::{Next, Queue, Work},
-    resource::{self, ResourceKind},
+    resource,
     runtime::Runtime,
-    watch::{Change, Watch, Watched},
+    watch::{Change, Watch},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -25,19 +25,7 @@ use crate::{
     views::{ClaimView, GameServerView, PodView, SetView, VolumeView},
 };
 
-macro_rules! watched {
-    ($($view:ty => $resource:expr),+ $(,)?) => {$(
-        impl Watched for $view {
-            const RESOURCE: ResourceKind = $resource;
-
-            fn meta(&self) -> &Meta {
-                &self.metadata
-            }
-        }
-    )+};
-}
-
-watched! {
+controller_kit::watched! {
     PodView => resource::POD,
     GameServerView => resource::GAME_SERVER,
     SetView => resource::GAME_SERVER_SET,

@@ -10,7 +10,7 @@ use api_types::{keys, views::Meta};
 use controller_kit::{
     key::ObjectKey,
     queue::{Next, Queue, Work},
-    resource::{self, INGRESS, POD, ResourceKind, SERVICE},
+    resource::{self, INGRESS, POD, SERVICE},
     runtime::Runtime,
     store::Store,
     watch::{Change, Watch, Watched},
@@ -30,19 +30,7 @@ use crate::{
     views::{GameServerView, IngressView, LOAD_BALANCER, NodeView, PodView, ServiceView, SetView},
 };
 
-macro_rules! watched {
-    ($($view:ty => $resource:expr),+ $(,)?) => {$(
-        impl Watched for $view {
-            const RESOURCE: ResourceKind = $resource;
-
-            fn meta(&self) -> &Meta {
-                &self.metadata
-            }
-        }
-    )+};
-}
-
-watched! {
+controller_kit::watched! {
     PodView => resource::POD,
     GameServerView => resource::GAME_SERVER,
     SetView => resource::GAME_SERVER_SET,

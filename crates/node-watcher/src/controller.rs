@@ -5,15 +5,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use api_types::{keys, views::Meta};
+use api_types::keys;
 use controller_kit::{
     echo::Echoes,
     key::ObjectKey,
     queue::{Next, Queue, Work},
-    resource::{self, ResourceKind},
+    resource,
     runtime::Runtime,
     store::Store,
-    watch::{Change, Watch, Watched},
+    watch::{Change, Watch},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -29,19 +29,7 @@ use crate::{
     views::{GameServerView, NodeView, PodView},
 };
 
-macro_rules! watched {
-    ($($view:ty => $resource:expr),+ $(,)?) => {$(
-        impl Watched for $view {
-            const RESOURCE: ResourceKind = $resource;
-
-            fn meta(&self) -> &Meta {
-                &self.metadata
-            }
-        }
-    )+};
-}
-
-watched! {
+controller_kit::watched! {
     PodView => resource::POD,
     GameServerView => resource::GAME_SERVER,
     NodeView => resource::NODE,

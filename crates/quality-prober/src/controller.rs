@@ -6,16 +6,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use api_types::{keys, views::Meta};
+use api_types::keys;
 use controller_kit::{
     echo::Echoes,
     events::{EventRecord, Events, Regarding},
     key::ObjectKey,
     queue::{Next, Queue, Work},
-    resource::{self, GAME_SERVER_SET, ResourceKind},
+    resource::{self, GAME_SERVER_SET},
     runtime::Runtime,
     store::Store,
-    watch::{Change, Watch, Watched},
+    watch::{Change, Watch},
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -32,19 +32,7 @@ use crate::{
     views::{GameServerView, PodView, SetView},
 };
 
-macro_rules! watched {
-    ($($view:ty => $resource:expr),+ $(,)?) => {$(
-        impl Watched for $view {
-            const RESOURCE: ResourceKind = $resource;
-
-            fn meta(&self) -> &Meta {
-                &self.metadata
-            }
-        }
-    )+};
-}
-
-watched! {
+controller_kit::watched! {
     PodView => resource::POD,
     GameServerView => resource::GAME_SERVER,
     SetView => resource::GAME_SERVER_SET,

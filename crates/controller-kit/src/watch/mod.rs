@@ -42,28 +42,24 @@ pub trait Watched: DeserializeOwned + Send + Sync + 'static {
     fn meta(&self) -> &Meta;
 }
 
-impl Watched for PodView {
-    const RESOURCE: ResourceKind = resource::POD;
+/// Says where types with a field `metadata: Meta` are in the API: `watched! { PodView => resource::POD }`.
+#[macro_export]
+macro_rules! watched {
+    ($($view:ty => $resource:expr),+ $(,)?) => {$(
+        impl $crate::watch::Watched for $view {
+            const RESOURCE: $crate::resource::ResourceKind = $resource;
 
-    fn meta(&self) -> &Meta {
-        &self.metadata
-    }
+            fn meta(&self) -> &api_types::views::Meta {
+                &self.metadata
+            }
+        }
+    )+};
 }
 
-impl Watched for GameServerView {
-    const RESOURCE: ResourceKind = resource::GAME_SERVER;
-
-    fn meta(&self) -> &Meta {
-        &self.metadata
-    }
-}
-
-impl Watched for GameServerSetView {
-    const RESOURCE: ResourceKind = resource::GAME_SERVER_SET;
-
-    fn meta(&self) -> &Meta {
-        &self.metadata
-    }
+watched! {
+    PodView => resource::POD,
+    GameServerView => resource::GAME_SERVER,
+    GameServerSetView => resource::GAME_SERVER_SET,
 }
 
 /// What happened to a watched object. The store shows it already.
