@@ -67,7 +67,10 @@ impl Controller {
         };
         if plan.writes() {
             tracing::debug!(object.namespace = %key.namespace, object.name = %key.name, ?plan, "planned");
-            self.apply.carry_out(key, &plan).await?;
+            let begun = Instant::now();
+            let carried_out = self.apply.carry_out(key, &plan).await;
+            self.pace.took(begun.elapsed());
+            carried_out?;
             metrics::written_after(work.since.elapsed());
         }
         Ok(plan.again.map_or(Next::Done, Next::After))

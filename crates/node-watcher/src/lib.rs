@@ -30,8 +30,10 @@
 //!
 //! # Rate
 //!
-//! A node's change concerns all its servers at once. Their GameServers are written at `--writes-per-second`, each from
-//! what is true when its turn comes: a node that comes and goes faster than that costs no more.
+//! A node's change concerns all its servers at once. Their GameServers are written at `--writes-per-second` at most, and
+//! after each write there is a pause of nine times what a write takes at present: a tenth of the time is writing, so that an
+//! API server with much to do gets less to do from here. Each is written from what is true when its turn comes: a node that
+//! comes and goes faster than that costs no more.
 
 mod absent;
 mod apply;
@@ -72,8 +74,9 @@ pub struct Args {
     /// How much is done at once.
     #[command(flatten)]
     pub controller: ControllerArgs,
-    /// GameServers written in a second at most, from 1 to 10000. One status write costs the API server about 8 ms of
-    /// CPU: the default takes a sixth of one core while a node's servers are written
+    /// GameServers written in a second at most, from 1 to 10000; fewer while a write takes more than a tenth of the time
+    /// between two. One status write costs the API server about 8 ms of CPU: the default takes a sixth of one core at most
+    /// while a node's servers are written
     #[arg(
         long,
         env = "GAMEKEEPER_WRITES_PER_SECOND",

@@ -1,15 +1,19 @@
 //! The rights of `e2e/rbac/migrate.yaml` are enough.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
+use controller_kit::client::load_config;
 use e2e::in_namespace;
 use e2e::okg::Estate;
 use k8s_openapi::api::authentication::v1::TokenRequest;
+use k8s_openapi::api::authorization::v1::SelfSubjectAccessReview;
 use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::Api;
 use kube::api::PostParams;
+use kube::{Api, Client};
 use serde_json::{Value, json};
+use test_bed::eventually;
 
 use crate::tools::{command, kubeconfig, no_managers};
 
@@ -43,6 +47,7 @@ async fn the_documented_rights_are_enough() -> Result<()> {
         let path = directory.path().join("kubeconfig");
         std::fs::write(&path, serde_yaml::to_string(&config)?)?;
         let path = path.to_str().context("not UTF-8")?;
+        in_force(path).await?;
         for arguments in [&["plan"][..], &["run", "--yes"], &["verify"], &["rollback", "--yes"]] {
             let code = command(world, path, arguments).await.with_context(|| format!("{arguments:?}"))?;
             assert_eq!(code, ExitCode::SUCCESS, "{arguments:?}");
@@ -50,4 +55,19 @@ async fn the_documented_rights_are_enough() -> Result<()> {
         Ok(())
     })
     .await
+}
+
+/// Waits until the API server grants what the role says: its authorizer learns of a new binding by a watch, and so a little later. The
+/// rules of a role come into force together.
+async fn in_force(kubeconfig: &str) -> Result<()> {
+    let client = Client::try_from(load_config(Some(Path::new(kubeconfig))).await?)?;
+    let reviews: Api<SelfSubjectAccessReview> = Api::all(client);
+    let question: SelfSubjectAccessReview = serde_json::from_value(json!({"spec": {"resourceAttributes":
+        {"group": "apiextensions.k8s.io", "resource": "customresourcedefinitions", "verb": "list"}}}))?;
+    let ask = async || {
+        let answer = reviews.create(&PostParams::default(), &question).await.ok()?;
+        answer.status.map(|status| status.allowed)
+    };
+    eventually("the rights in force", ask, |allowed| *allowed == Some(true)).await;
+    Ok(())
 }

@@ -30,7 +30,7 @@ pub struct Options {
 }
 
 /// Name, flags, and flags of the short form.
-const BENCHMARKS: [(&str, &str, &str); 15] = [
+const BENCHMARKS: [(&str, &str, &str); 16] = [
     ("create", "create", "create --servers 100 --rest 10"),
     (
         "sync-10",
@@ -80,8 +80,17 @@ const BENCHMARKS: [(&str, &str, &str); 15] = [
         "memory --servers 500,2000,5000",
         "memory --servers 50,100",
     ),
-    ("network", "network", "network --servers 40 --rest 3"),
+    (
+        "network",
+        "network --servers 500",
+        "network --servers 40 --rest 3",
+    ),
     ("file", "file", "file --changes 10"),
+    (
+        "probe",
+        "probe",
+        "probe --kills 10 --probes 15 --seconds 5 --servers 20",
+    ),
 ];
 
 /// One benchmark.
@@ -111,7 +120,7 @@ pub(super) async fn run(options: Options) -> Result<()> {
         if !options.only.is_empty() && !options.only.iter().any(|only| only == name) {
             continue;
         }
-        if let Some(reason) = cluster::kubelet_unavailable().filter(|_| name == "file") {
+        if let Some(reason) = cluster::kubelet_unavailable().filter(|_| matches!(name, "file" | "probe")) {
             println!("--- {name} skipped: {reason}");
             continue;
         }

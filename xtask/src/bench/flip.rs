@@ -4,9 +4,9 @@
 //! written once.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use api_types::GameServer;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::Client;
@@ -59,8 +59,12 @@ struct Outcome {
 
 const SETTLE: Duration = Duration::from_secs(600);
 const PATIENCE: Duration = Duration::from_secs(20);
-/// node-watcher's `--writes-per-second`.
-const WRITES_PER_SECOND: u32 = 20;
+/// Of a turn without a flip.
+const QUIET: Duration = Duration::from_secs(30);
+/// Until node-watcher, which yields to a busy API server, has written every server.
+const WRITTEN: Duration = Duration::from_secs(400);
+/// After it: whether a server is written twice.
+const AFTER: Duration = Duration::from_secs(3);
 
 /// Runs the benchmark.
 ///
@@ -102,12 +106,10 @@ async fn measure(session: &Session, options: &Options) -> Result<Outcome> {
         f64::from(options.rate),
     )
     .await?;
-    // All servers at the allowed rate, with room for a busy API server.
-    let turn = Duration::from_secs_f64(on_node as f64 / f64::from(WRITES_PER_SECOND) * 1.2 + 5.0);
     let (mut rounds, mut wrong, mut writes) = (Vec::new(), 0, 0.0);
     for round in 0..options.rounds {
         let quiet = async {
-            tokio::time::sleep(turn).await;
+            tokio::time::sleep(QUIET).await;
             Ok(())
         };
         let ((), quiet) = changes.during("no flip", PATIENCE, quiet).await?;
@@ -115,8 +117,7 @@ async fn measure(session: &Session, options: &Options) -> Result<Outcome> {
         let well = !round.is_multiple_of(2);
         let flip = async {
             set_condition(&session.client, &node, &options.condition, well).await?;
-            tokio::time::sleep(turn).await;
-            Ok(())
+            written(session, before + on_node as f64).await
         };
         let ((), flipped) = changes.during("flip", PATIENCE, flip).await?;
         writes += conditions_written(session).await? - before;
@@ -161,6 +162,21 @@ fn summarise(
         went_back: count(|phase| phase.went_back),
         rounds,
     }
+}
+
+/// Waits until so many conditions have been written, and a little longer.
+async fn written(session: &Session, conditions: f64) -> Result<()> {
+    let begun = Instant::now();
+    while conditions_written(session).await? < conditions {
+        ensure!(
+            begun.elapsed() < WRITTEN,
+            "node-watcher hasn't written every server after {WRITTEN:?}"
+        );
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    eprintln!("all written after {:.0} s", begun.elapsed().as_secs_f64());
+    tokio::time::sleep(AFTER).await;
+    Ok(())
 }
 
 /// The node with most of the game servers, and how many it has.

@@ -1,7 +1,9 @@
-//! `bench probe`: how late probes are, what they cost a node, and how long a dead process takes to be an opsState. On a real kubelet.
+//! `bench probe`: how late probes are, what they cost a node, and how long a dead process takes to be an opsState, on a real kubelet;
+//! then thousands of simulated servers that are probed over the network.
 
 mod kills;
 mod load;
+mod network;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -34,6 +36,9 @@ pub struct Options {
     /// Seconds for which they are measured, in each mode.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(5..=3_600))]
     seconds: u64,
+    /// Simulated servers probed over the network, half by httpGet and half by tcpSocket, by the central prober; 0 leaves them out.
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(0..=5_000))]
+    servers: u32,
     /// Write the result as JSON to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -54,6 +59,9 @@ struct Outcome {
     bound_ms: u64,
     node: Load,
     central: Load,
+    servers: u32,
+    /// The central prober with so many servers over the network.
+    network: Option<Load>,
 }
 
 const CLUSTER: &str = "bench-probe";
@@ -74,10 +82,18 @@ pub(super) async fn run(options: Options) -> Result<()> {
     let running = cluster::up(&cluster::Spec::new(CLUSTER, nodes)).await?;
     let outcome = measure(&running, &options).await;
     cluster::down(CLUSTER).await?;
-    let outcome = outcome?;
+    let mut outcome = outcome?;
+    if options.servers > 0 {
+        let fleet = FleetOptions {
+            profile: options.profile,
+            ..Default::default()
+        };
+        outcome.network = Some(network::measure(options.servers, options.seconds, fleet).await?);
+    }
     write_json(options.json.as_deref(), &outcome)?;
     report(&outcome);
-    if outcome.node.writes + outcome.central.writes > 0.0 {
+    let network = outcome.network.map_or(0.0, |load| load.writes);
+    if outcome.node.writes + outcome.central.writes + network > 0.0 {
         bail!("something wrote at rest; there must be no write");
     }
     Ok(())
@@ -116,6 +132,8 @@ async fn measure(running: &Cluster, options: &Options) -> Result<Outcome> {
         bound_ms: kills::BOUND_MS,
         node,
         central,
+        servers: options.servers,
+        network: None,
     })
 }
 
@@ -150,18 +168,23 @@ fn report(outcome: &Outcome) {
         outcome.overhead_p99_ms
     );
     println!(
-        "{:<8} {:>9} {:>8} {:>8} {:>9} {:>11} {:>9} {:>7}",
-        "mode", "runs/s", "skew p50", "skew p99", "missed", "prober CPU", "runtime", "writes"
+        "{:<8} {:>9} {:>8} {:>8} {:>9} {:>11} {:>9} {:>9} {:>7}",
+        "mode", "runs/s", "skew p50", "skew p99", "missed", "prober CPU", "runtime", "RSS", "writes"
     );
-    for (mode, load) in [("node", &outcome.node), ("central", &outcome.central)] {
+    let network = outcome.network.as_ref().map(|load| ("network", load));
+    for (mode, load) in [("node", &outcome.node), ("central", &outcome.central)]
+        .into_iter()
+        .chain(network)
+    {
         println!(
-            "{mode:<8} {:>9.1} {:>8.0} {:>8.0} {:>9.0} {:>10.1}% {:>8.1}% {:>7.0}",
+            "{mode:<8} {:>9.1} {:>8.0} {:>8.0} {:>9.0} {:>10.1}% {:>8.1}% {:>6.1} MB {:>7.0}",
             load.runs_per_second,
             load.skew_p50_ms,
             load.skew_p99_ms,
             load.missed,
             load.prober_cpu_percent,
             load.runtime_cpu_percent,
+            load.prober_rss_bytes as f64 / 1e6,
             load.writes
         );
     }
