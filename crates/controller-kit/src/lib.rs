@@ -49,6 +49,7 @@ pub mod client;
 pub mod echo;
 pub mod events;
 pub mod key;
+pub mod pace;
 pub mod queue;
 mod requests;
 pub mod resource;

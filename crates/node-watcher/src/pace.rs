@@ -5,10 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use controller_kit::pace::pause_after;
+
 /// Turns at a rate that is never exceeded. After a quiet time the first few are free at once.
 ///
-/// What is written here can wait, and what an allocator writes cannot: both are slow when the API server has much to do. So a turn
-/// follows the one before only after [`YIELD`] times as long as a write takes at present.
+/// What is written here can wait, and what an allocator writes cannot. So a turn follows the one before only after [`pause_after`] as
+/// long as a write takes at present.
 #[derive(Debug)]
 pub(crate) struct Pace {
     interval: Duration,
@@ -26,10 +28,6 @@ struct State {
 /// Turns that may be ahead of the rate. Twenty at once were 1 % of what an API server did in half a minute, all of it in front of
 /// somebody's opsState.
 const AHEAD: u32 = 3;
-/// A write's time to the pause after it: a tenth of the time is writing.
-const YIELD: u32 = 9;
-/// The longest pause, so that an API server that didn't answer for seconds is not left alone for a minute.
-const LONGEST: Duration = Duration::from_secs(1);
 
 impl Pace {
     /// Turns at `per_second` at most, at least one.
@@ -43,7 +41,7 @@ impl Pace {
     /// Gives the next turn: how long from `now` to wait for it. A turn that is not used is lost.
     pub(crate) fn turn(&self, now: Instant) -> Duration {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let interval = (state.write * YIELD).min(LONGEST).max(self.interval);
+        let interval = pause_after(state.write).max(self.interval);
         let next = state.paid.filter(|paid| *paid > now).unwrap_or(now) + interval;
         state.paid = Some(next);
         next.saturating_duration_since(now + interval * AHEAD)

@@ -1,8 +1,9 @@
 //! Kubernetes events: what `kubectl describe` shows of why something happened.
 //!
 //! Publishing never blocks and never takes capacity from real writes: the queue is bounded, equal events are
-//! folded into one with a count for ten minutes, and at most 10 a second (50 at once) are written. What does
-//! not fit is dropped and counted in `gamekeeper_events_dropped_total`.
+//! folded into one with a count for ten minutes, and at most 10 a second (up to 50 more after a quiet time) are
+//! written, one after the other with pauses in which the API server can do something else. What does not fit is
+//! dropped and counted in `gamekeeper_events_dropped_total`.
 
 mod aggregate;
 
@@ -17,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use self::aggregate::{Aggregator, Bucket, Entry, Fingerprint, Written};
+use crate::pace::pause_after;
 use crate::resource::{EVENT, ResourceKind};
 use crate::supervise::{Phase, Supervisor};
 use crate::write::{Created, MetaOnly, PatchKind, Precondition, Target, WriteError, Writer};
@@ -155,14 +157,22 @@ struct Publisher {
 impl Publisher {
     async fn run(mut self, mut published: mpsc::Receiver<EventRecord>, drained: CancellationToken) {
         let mut bucket = Bucket::new(RATE, BURST, Instant::now());
+        let mut not_before = Instant::now();
         while !drained.is_cancelled() {
             while let Ok(record) = published.try_recv() {
                 self.take_in(record);
             }
             let wait = if self.folded.has_pending() {
-                match bucket.take(Instant::now()) {
+                let now = Instant::now();
+                let pause = not_before.saturating_duration_since(now);
+                match if pause.is_zero() {
+                    bucket.take(now)
+                } else {
+                    Err(pause)
+                } {
                     Ok(()) => {
                         self.write_next().await;
+                        not_before = Instant::now() + pause_after(now.elapsed());
                         continue;
                     }
                     Err(wait) => wait,

@@ -40,7 +40,7 @@ pub(super) async fn measure(servers: u32, seconds: u64, options: FleetOptions) -
 }
 
 async fn on(running: &Cluster, servers: u32, seconds: u64, options: FleetOptions) -> Result<Load> {
-    let _answering = answer().await?;
+    let _answering = answer()?;
     let route = Route::add().await?;
     let load = probed(running, servers, seconds, options).await;
     route.remove().await?;
@@ -58,15 +58,15 @@ async fn probed(running: &Cluster, servers: u32, seconds: u64, options: FleetOpt
     let half = servers / 2;
     let http = json!({"httpGet": {"path": "/healthz", "port": PORT}});
     let tcp = json!({"tcpSocket": {"port": PORT}});
-    apply(&client, set("by-http", servers - half, http)).await?;
-    apply(&client, set("by-tcp", half, tcp)).await?;
+    apply(&client, set("by-http", servers - half, &http)).await?;
+    apply(&client, set("by-tcp", half, &tcp)).await?;
     idle(&client, servers as usize).await?;
     let load = load::measure(&fleet, seconds).await?;
     fleet.stop().await?;
     Ok(load)
 }
 
-fn set(name: &str, replicas: u32, probe: Value) -> Value {
+fn set(name: &str, replicas: u32, probe: &Value) -> Value {
     let mut quality = json!({"name": "answers", "permanent": false, "periodSeconds": 3,
         "serviceQualityAction": [{"state": true, "opsState": "None"}, {"state": false, "opsState": "Maintaining"}]});
     if let (Some(quality), Some(probe)) = (quality.as_object_mut(), probe.as_object()) {
@@ -109,7 +109,7 @@ fn succeeded(server: &GameServer) -> bool {
 }
 
 /// Answers every request at [`PORT`] of every address of this machine's own, and of nobody else's: only what comes in over loopback.
-async fn answer() -> Result<AbortOnDropHandle<()>> {
+fn answer() -> Result<AbortOnDropHandle<()>> {
     let socket = TcpSocket::new_v4()?;
     socket.bind_device(Some(b"lo"))?;
     socket.set_reuseaddr(true)?;
