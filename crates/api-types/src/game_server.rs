@@ -16,6 +16,10 @@ use crate::{
     schema::{any_object, date_time},
 };
 
+pub mod reported;
+
+use reported::{Reported, ReportedPlayers};
+
 /// The operational record of one game server: what its operators want of it, and how it is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -140,6 +144,12 @@ pub struct GameServerStatus {
     /// Present once this server is being taken away; from then on it cannot be allocated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deletion_claim: Option<DeletionClaim>,
+    /// Players on the server, as it reported them; of the Pod that `reported` names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub players: Option<ReportedPlayers>,
+    /// What else the server reported about itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reported: Option<Box<Reported>>,
 }
 
 /// The decision to take a server away, written before anything is deleted.

@@ -118,6 +118,20 @@ pub mod field_manager {
     pub const QUALITY_PROBER: &str = "gamekeeper-quality-prober";
     /// Writes Services, Ingresses and network status.
     pub const NETWORK_PLUGINS: &str = "gamekeeper-network-plugins";
+    /// Writes what game servers report about themselves.
+    pub const GAME_API: &str = "gamekeeper-game-api";
+}
+
+/// Environment variables of a game server's containers, by which it finds game-api. On Pods; gss-controller.
+pub mod variable {
+    /// Name of the server: its GameServer's and its Pod's.
+    pub const SERVER_NAME: &str = "SERVER_NAME";
+    /// Namespace of both.
+    pub const SERVER_NAMESPACE: &str = "SERVER_NAMESPACE";
+    /// Where game-api answers.
+    pub const API_SERVER_URL: &str = "API_SERVER_URL";
+    /// The code of this server and this Pod, with which it calls game-api.
+    pub const API_SERVER_CODE: &str = "API_SERVER_CODE";
 }
 
 /// Values of [`label::LIFECYCLE_STATE`].

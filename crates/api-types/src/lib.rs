@@ -31,6 +31,7 @@ pub use condition::{Condition, GameServerCondition};
 pub use game_server::{
     ContainerResources, DeletionClaim, GameServer, GameServerContainer, GameServerSpec, GameServerStatus,
     ResourceClaimRef, ServiceQualityCondition,
+    reported::{Report, Reported, ReportedHealth, ReportedPlayers, ReportedState},
 };
 pub use game_server_set::*;
 pub use int_or_string::IntOrString;

@@ -9,6 +9,7 @@ use super::{
     patterns::{DNS_LABEL, LABEL_VALUE, PRIORITY},
     rule::{Node, at},
 };
+use crate::game_server::reported::{LONGEST_HEALTH_REASON, MOST_PLAYERS};
 
 /// Message of the rule that keeps a server with a deletion claim from being allocated.
 pub(super) const CLAIMED: &str = "this game server is being deleted and can no longer be allocated";
@@ -80,7 +81,8 @@ pub(super) fn containers(path: &str) -> Vec<Node> {
 }
 
 fn status() -> Vec<Node> {
-    vec![
+    let mut nodes = reports();
+    nodes.extend([
         at("status.conditions").keyed_by("type"),
         at("status.serviceQualitiesConditions").keyed_by("name"),
         at("status.deletionClaim.podUID").set("minLength", 1).max_length(64),
@@ -95,5 +97,17 @@ fn status() -> Vec<Node> {
             // managedFields has one entry for it instead of one for each field.
             .set("x-kubernetes-map-type", "atomic"),
         at("").set("description", json!("The operational record of one game server: what its operators want of it, and how it is.")),
+    ]);
+    nodes
+}
+
+/// What a server may say about itself: game-api refuses it first, with words for whoever programs the game.
+fn reports() -> Vec<Node> {
+    vec![
+        at("status.players.count").range(0, MOST_PLAYERS.into()),
+        at("status.players.capacity").range(0, MOST_PLAYERS.into()),
+        at("status.reported").set("required", json!(["podUID"])),
+        at("status.reported.podUID").set("minLength", 1).max_length(64),
+        at("status.reported.healthReason").max_length(LONGEST_HEALTH_REASON),
     ]
 }
