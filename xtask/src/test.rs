@@ -185,7 +185,7 @@ async fn short_trial(program: &Path, root: &Path, kubeconfig: &Path, short: &str
 }
 
 /// The trials as CI runs them: the same code and checks, fewer rounds.
-const SHORT_TRIALS: [&str; 8] = [
+const SHORT_TRIALS: [&str; 9] = [
     // Pinned: the same plans each time, so that what fails is what changed. Then the harness itself.
     "faults --seed 1 --plans 36",
     "faults --seed 1 --seeded-bugs 8",
@@ -194,6 +194,7 @@ const SHORT_TRIALS: [&str; 8] = [
     "trial shards --servers 60 --rate 20 --replicas 2 --shards 4 --rounds 1 --lease 9 --freeze 11",
     "trial sync-faults --servers 40 --rate 20 --duration 4",
     "trial ports --rounds 6 --servers 6",
+    "trial players --rounds 3",
     "bench create --servers 150 --rest 10",
 ];
 

@@ -1,7 +1,7 @@
 //! The CustomResourceDefinitions, with their validation rules.
 //!
 //! The schema's shape and texts come from the Rust types; its bounds and rules are tables in `game_server_rules`,
-//! `set_rules`, `quality_rules`, `template_rules` and `network_rules`. `cargo xtask gen-crds` writes the result to
+//! `set_rules`, `quality_rules`, `template_rules`, `network_rules` and `player_rules`. `cargo xtask gen-crds` writes the result to
 //! `crds/`. Nothing else in the system validates at admission: there is no webhook.
 
 use k8s_openapi::{
@@ -14,15 +14,18 @@ use serde_json::json;
 
 use crate::{GameServer, GameServerSet};
 
+mod columns;
 mod game_server_rules;
 mod network_rules;
 mod patterns;
+mod player_rules;
 mod quality_rules;
 mod rule;
 mod schema;
 mod set_rules;
 mod template_rules;
 
+use columns::Column;
 pub use rule::CrdError;
 use rule::Node;
 
@@ -65,7 +68,9 @@ pub fn game_server() -> Result<ext::CustomResourceDefinition, CrdError> {
             "Time since creation",
         ),
     ];
-    definition::<GameServer>("gs", &columns, None, &game_server_rules::nodes())
+    let mut nodes = game_server_rules::nodes();
+    nodes.extend(player_rules::server_nodes());
+    definition::<GameServer>("gs", &columns, &columns::GAME_SERVER_WIDE, None, &nodes)
 }
 
 /// Definition of the GameServerSet resource.
@@ -114,12 +119,15 @@ pub fn game_server_set() -> Result<ext::CustomResourceDefinition, CrdError> {
     nodes.extend(template_rules::nodes());
     nodes.extend(quality_rules::nodes());
     nodes.extend(network_rules::nodes());
-    definition::<GameServerSet>("gss", &columns, Some(scale), &nodes)
+    nodes.extend(player_rules::set_nodes());
+    definition::<GameServerSet>("gss", &columns, &columns::SET_WIDE, Some(scale), &nodes)
 }
 
+/// `columns` are OpenKruiseGame's; `wide` are shown by `kubectl get -o wide` only.
 fn definition<T: Resource<DynamicType = ()> + JsonSchema>(
     short_name: &str,
-    columns: &[(&str, &str, &str, &str)],
+    columns: &[Column<'_>],
+    wide: &[Column<'_>],
     scale: Option<ext::CustomResourceSubresourceScale>,
     nodes: &[Node],
 ) -> Result<ext::CustomResourceDefinition, CrdError> {
@@ -127,16 +135,17 @@ fn definition<T: Resource<DynamicType = ()> + JsonSchema>(
     let mut root = schema::of::<T>();
     rule::apply(&mut root, nodes)?;
     let open_api_v3_schema = Some(serde_json::from_value(root)?);
-    let columns =
-        columns.iter().map(
-            |(name, type_, json_path, description)| ext::CustomResourceColumnDefinition {
-                name: (*name).to_owned(),
-                type_: (*type_).to_owned(),
-                json_path: (*json_path).to_owned(),
-                description: Some((*description).to_owned()),
-                ..Default::default()
-            },
-        );
+    let always = columns.iter().map(|column| (column, None));
+    let columns = always.chain(wide.iter().map(|column| (column, Some(1)))).map(
+        |((name, type_, json_path, description), priority)| ext::CustomResourceColumnDefinition {
+            name: (*name).to_owned(),
+            type_: (*type_).to_owned(),
+            json_path: (*json_path).to_owned(),
+            description: Some((*description).to_owned()),
+            priority,
+            ..Default::default()
+        },
+    );
     let version = ext::CustomResourceDefinitionVersion {
         name: T::version(&()).into_owned(),
         served: true,

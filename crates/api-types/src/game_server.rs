@@ -64,6 +64,10 @@ pub struct GameServerSpec {
     /// Whether the server is to be cut off from its network, where the network plugin can do that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network_disabled: Option<bool>,
+    /// Whether the server is to go when its last player has left. It is replaced at once, and cannot be allocated any more. It
+    /// cannot be taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub marked_for_deletion: Option<bool>,
     /// Images and resources of this one server that differ from the set's template.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub containers: Vec<GameServerContainer>,
@@ -125,6 +129,12 @@ pub struct GameServerStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "any_object")]
     pub pod_status: Option<Value>,
+    /// Node of the server's Pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node_name: Option<String>,
+    /// The node's address of type ExternalIP. Absent where the node has none: podStatus.hostIP is its address inside the cluster.
+    #[serde(rename = "publicIP", skip_serializing_if = "Option::is_none")]
+    pub public_ip: Option<String>,
     /// Latest result of each service quality of the set.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub service_qualities_conditions: Vec<ServiceQualityCondition>,
@@ -162,8 +172,11 @@ pub struct DeletionClaim {
     /// UID of the Pod that is being taken away; a later Pod of the same name is not meant.
     #[serde(rename = "podUID")]
     pub pod_uid: String,
-    /// Why: ScaleIn, Update, Kill, Evicted.
+    /// Why: ScaleIn, Update, Kill, Evicted, Replaced, Draining, Marked, Failed, Removed.
     pub reason: String,
+    /// The server goes because nobody is on it: from then on no report of players is accepted for this Pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub empty: Option<bool>,
     /// When the claim was made.
     #[schemars(schema_with = "date_time")]
     pub time: String,

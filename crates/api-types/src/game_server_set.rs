@@ -6,13 +6,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::{int_or_string::IntOrString, keys, object::custom_object};
 
+mod failure;
 mod lifecycle;
+mod players;
 mod quality;
 mod status;
 mod template;
 mod update;
 
+pub use failure::{FailureBehavior, FailurePolicy, Failures};
 pub use lifecycle::{Eviction, EvictionSafety, Lifecycle, LifecycleHook, Network, NetworkParam};
+pub use players::{Players, SetPlayers};
 pub use quality::{ServiceQuality, ServiceQualityAction};
 pub use status::{GameServerSetStatus, PlanRecord, PlannedDeletion, PlannedUpdate, RevisionStatus};
 pub use template::{
@@ -90,6 +94,12 @@ pub struct GameServerSetSpec {
     /// Whether node drains and the cluster autoscaler may evict servers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eviction: Option<Eviction>,
+    /// How many players a server takes, and whether a server that goes waits for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub players: Option<Players>,
+    /// What happens to servers that have failed. Absent: a Pod that has ended is replaced, and nothing else is judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure_policy: Option<FailurePolicy>,
 }
 
 #[cfg(test)]

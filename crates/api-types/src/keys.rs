@@ -51,6 +51,9 @@ pub mod label {
     pub const SERVICE_SELECTOR_DISABLED: &str = "game.kruise.io/svc-selector-disabled";
     /// On ConfigMaps that record which server has which port of a load balancer; network-plugins.
     pub const NETWORK_PORTS: &str = "game.kruise.io/network-ports";
+    /// Name of the GameServerSet a failed server was taken out of, in place of [`OWNER_GSS`]. On Pods and GameServers;
+    /// gss-controller.
+    pub const REMOVED_FROM_GSS: &str = "game.kruise.io/removed-from-gss";
     /// The Pod's own name, for Services that select one Pod. On Pods; gss-controller.
     pub const POD_NAME: &str = "statefulset.kubernetes.io/pod-name";
     /// The Pod's ordinal. On Pods; gss-controller.
@@ -166,6 +169,8 @@ pub mod condition {
     pub const HOOK_BLOCKED: &str = "HookBlocked";
     /// GameServerSet: volume claims keep servers from being created or started.
     pub const VOLUME_BLOCKED: &str = "VolumeBlocked";
+    /// GameServerSet: as many servers have failed as its failurePolicy allows, and no more are replaced.
+    pub const NEEDS_INTERVENTION: &str = "NeedsIntervention";
     /// GameServer: the Pod and its containers are well.
     pub const POD_NORMAL: &str = "PodNormal";
     /// GameServer: the Pod's node is well. Absent while it has always been.
@@ -188,4 +193,12 @@ pub mod claim_reason {
     pub const EVICTED: &str = "Evicted";
     /// The Pod has failed or ended and is replaced by a new one of the same name.
     pub const REPLACED: &str = "Replaced";
+    /// The server is to go, and waits for its last player.
+    pub const DRAINING: &str = "Draining";
+    /// The server was marked for deletion, and nobody is on it.
+    pub const MARKED: &str = "Marked";
+    /// The server has failed, and is replaced.
+    pub const FAILED: &str = "Failed";
+    /// The server has failed, and is taken out of its set, running.
+    pub const REMOVED: &str = "Removed";
 }

@@ -60,6 +60,8 @@ impl Patience {
 pub(crate) struct Desired {
     /// `currentState`.
     pub state: GameServerState,
+    /// `nodeName`.
+    pub node_name: Option<String>,
     /// `updatePriority`, always a string.
     pub update_priority: String,
     /// `deletionPriority`, always a string.
@@ -84,6 +86,7 @@ pub(crate) fn desired(pod: &PodView, game_server: &GameServerView, claims: &[Cla
     let previous = &game_server.status.conditions;
     Desired {
         state: pod.state(),
+        node_name: pod.node_name.clone(),
         update_priority: game_server.update_priority.clone(),
         deletion_priority: game_server.deletion_priority.clone(),
         pod_fingerprint: pod.status_fingerprint,
@@ -103,6 +106,8 @@ impl Desired {
     pub(crate) fn is_stored(&self, stored: &StoredStatus) -> bool {
         stored.desired_state == DESIRED_STATE
             && stored.current_state == Some(self.state)
+            // Stored before there was the field, it comes with the next change: no fleet is written anew for it.
+            && (stored.node_name.is_none() || stored.node_name == self.node_name)
             && stored.update_priority == self.update_priority
             && stored.deletion_priority == self.deletion_priority
             && stored.pod_fingerprint == self.pod_fingerprint
@@ -159,6 +164,9 @@ impl Desired {
                 "conditions": self.conditions,
             },
         });
+        if let Some(node) = &self.node_name {
+            body["status"]["nodeName"] = json!(node);
+        }
         if bug::active("foreign-field") {
             body["status"]["deletionClaim"] = Value::Null;
         }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use api_types::{GameServerSetView, GameServerView, keys};
+use api_types::{GameServerSetView, keys};
 use controller_kit::{
     key::ObjectKey,
     queue::{Next, Queue, ReconcileError, Work},
@@ -22,11 +22,11 @@ use crate::{
     host_ports::HostPortBook,
     memory::Memory,
     metrics,
-    observe::{BY_SET, Observed, Stores, set_of},
+    observe::{BY_SET, Observed, Stores, removed_from, set_of},
     plan::{self, Plan},
     relevance::{Relevance, of_claim, of_game_server, of_pod},
     status,
-    views::{ClaimView, PodView, RevisionView},
+    views::{ClaimView, GameServerView, PodView, RemovedView, RevisionView},
 };
 
 /// When a pass looks again though no event came: own writes are forgotten by then, and names in the way may be free.
@@ -115,6 +115,7 @@ pub(crate) fn start(runtime: &Runtime, queue: &Queue<ObjectKey>, args: &Args) {
         sets: watch_sets(runtime, queue),
         pods: watch_pods(runtime, queue, &memory, &host_ports),
         game_servers: watch_game_servers(runtime, queue),
+        removed: watch_removed(runtime, queue),
         claims: watch_claims(runtime, queue, &memory),
         revisions: watch_revisions(runtime, queue),
         can_resize: discover_resize(runtime),
@@ -201,6 +202,25 @@ fn watch_game_servers(runtime: &Runtime, queue: &Queue<ObjectKey>) -> Store<Game
             let relevance = of_game_server(&change);
             for key in sets_of(&change, |found| &found.metadata) {
                 enqueue(&queue, key, relevance);
+            }
+        })
+        .start(runtime)
+}
+
+/// Pods that failurePolicy took out of their sets. There are few, and nothing about them matters but that they have a name.
+fn watch_removed(runtime: &Runtime, queue: &Queue<ObjectKey>) -> Store<RemovedView> {
+    let queue = queue.clone();
+    Watch::<RemovedView>::new()
+        .labels(keys::label::REMOVED_FROM_GSS)
+        .index(BY_SET, |pod: &RemovedView| removed_from(&pod.metadata))
+        .on_change(move |change: Change<RemovedView>| {
+            if matches!(change, Change::Applied { old: Some(_), .. }) {
+                return;
+            }
+            let meta = &change.object().metadata;
+            if let Some(set) = meta.label(keys::label::REMOVED_FROM_GSS) {
+                let key = ObjectKey::new(meta.namespace.as_str(), set);
+                enqueue(&queue, key, Relevance::Plan);
             }
         })
         .start(runtime)

@@ -2,15 +2,15 @@
 //!
 //! | | |
 //! |---|---|
-//! | watches | GameServerSets; Pods, PersistentVolumeClaims and ControllerRevisions with label `game.kruise.io/owner-gss`; GameServers |
-//! | writes, Pods | create; delete with UID; label and annotation `lifecycle.apps.kruise.io/*`; conditions `InPlaceUpdateReady` and `KruisePodReady`, where the Pod has these readiness gates; updates in place: images, `resize`, template metadata, revision |
+//! | watches | GameServerSets; Pods, PersistentVolumeClaims and ControllerRevisions with label `game.kruise.io/owner-gss`; Pods with label `game.kruise.io/removed-from-gss`; GameServers |
+//! | writes, Pods | create; delete with UID; label and annotation `lifecycle.apps.kruise.io/*`; conditions `InPlaceUpdateReady` and `KruisePodReady`, where the Pod has these readiness gates; updates in place: images, `resize`, template metadata, revision; owner and owner label of a failed one that is taken out of its set |
 //! | writes, PersistentVolumeClaims | create; owner references |
 //! | writes, ControllerRevisions | create; `revision`; delete |
-//! | writes, GameServers | `status.deletionClaim`; label `gs-deleting` (reclaimPolicy Delete); the GameServer of a victim that has none |
+//! | writes, GameServers | `status.deletionClaim`; label `gs-deleting`, and `spec.markedForDeletion` taken back once its Pod is gone (reclaimPolicy Delete); labels `owner-gss` and `removed-from-gss` of a failed one that is taken out of its set; the GameServer of a victim that has none |
 //! | writes, GameServerSets | `status`; `spec.replicas` on opsState Kill; `spec.reserveGameServerIds` with strategy ReserveIds; annotation `reserve-ids` |
-//! | also writes | Events `Scale`, `Kill`, `ScaleInBlocked`, `UpdateStarted`, `UpdateFinished`, `UpdateBlocked`, `FailedCreate`, `Degraded`, `HookBlocked`, `VolumeBlocked` on GameServerSets; its Lease |
+//! | also writes | Events `Scale`, `Kill`, `ScaleInBlocked`, `UpdateStarted`, `UpdateFinished`, `UpdateBlocked`, `FailedCreate`, `Degraded`, `HookBlocked`, `VolumeBlocked`, `ServerFailed`, `NeedsIntervention`, `DrainTimeout` on GameServerSets; its Lease |
 //! | field manager | `gamekeeper-gss-controller` |
-//! | metrics | `gamekeeper_gss_pods_created_total`, `…_pods_deleted_total{reason}`, `…_creations_refused_total{category}`, `…_claims_total{outcome}`, `…_plans_total{outcome}`, `…_scale_ins_blocked_total`, `…_updates_total{kind}`, `…_updates_blocked_total`, `…_updates_stuck_total`, `…_revisions_total{outcome}`, `…_hooks_entered_total`, `…_hooks_waiting{hook}`, `…_hooks_oldest_timestamp_seconds{hook}`, `…_volume_claims_total{outcome}`, `…_passes_total{result}`, `…_plan_seconds` |
+//! | metrics | `gamekeeper_gss_pods_created_total`, `…_pods_deleted_total{reason}`, `…_creations_refused_total{category}`, `…_claims_total{outcome}`, `…_plans_total{outcome}`, `…_scale_ins_blocked_total`, `…_updates_total{kind}`, `…_updates_blocked_total`, `…_updates_stuck_total`, `…_revisions_total{outcome}`, `…_failures_total{why}`, `…_hooks_entered_total`, `…_hooks_waiting{hook}`, `…_hooks_oldest_timestamp_seconds{hook}`, `…_volume_claims_total{outcome}`, `…_passes_total{result}`, `…_plan_seconds` |
 //! | RBAC | `e2e/rbac/gss-controller.yaml` |
 //!
 //! | module | what it is |

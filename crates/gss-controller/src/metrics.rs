@@ -35,14 +35,24 @@ pub fn describe() {
     );
     describe_counter!(
         "gamekeeper_gss_claims_total",
-        "Deletion claims by outcome; raced: the GameServer changed in the meantime and another decision was made; announced: \
-         the server had no GameServer yet and got one for its claim."
+        "Deletion claims by outcome; raced: the GameServer changed in the meantime and another decision was made; joined: the \
+         API server refused a claim because players had been reported; announced: the server had no GameServer yet and got \
+         one for its claim."
     );
     describe_counter!("gamekeeper_gss_plans_total", "Plan records stored, by outcome.");
     describe_counter!(
         "gamekeeper_gss_scale_ins_blocked_total",
         "Times a scale-in began to wait for allocated servers."
     );
+    describe_updates();
+    describe_counter!("gamekeeper_gss_passes_total", "Passes over a set by result.");
+    describe_histogram!(
+        "gamekeeper_gss_plan_seconds",
+        "Time taken to decide, without reading and writing."
+    );
+}
+
+fn describe_updates() {
     describe_counter!(
         "gamekeeper_gss_updates_total",
         "Pods updated without recreating them, by kind: in_place, metadata."
@@ -63,10 +73,9 @@ pub fn describe() {
         "gamekeeper_gss_updates_overtaken_total",
         "Steps of updates in place that were put off because somebody else had changed the Pod."
     );
-    describe_counter!("gamekeeper_gss_passes_total", "Passes over a set by result.");
-    describe_histogram!(
-        "gamekeeper_gss_plan_seconds",
-        "Time taken to decide, without reading and writing."
+    describe_counter!(
+        "gamekeeper_gss_failures_total",
+        "Failures of servers counted under a failurePolicy, by why: pod, reported, silent."
     );
 }
 
@@ -76,11 +85,20 @@ pub(crate) fn pod_created() {
 
 /// `reason` is one of the fixed reasons of claims, or one written by somebody else.
 pub(crate) fn pod_deleted(reason: &str) {
-    use api_types::keys::claim_reason::{EVICTED, KILL, REPLACED, SCALE_IN, UPDATE};
-    let known = [SCALE_IN, KILL, REPLACED, UPDATE, EVICTED]
-        .into_iter()
-        .find(|known| *known == reason);
+    use api_types::keys::claim_reason::{
+        DRAINING, EVICTED, FAILED, KILL, MARKED, REMOVED, REPLACED, SCALE_IN, UPDATE,
+    };
+    let known = [
+        SCALE_IN, KILL, REPLACED, UPDATE, EVICTED, DRAINING, MARKED, FAILED, REMOVED,
+    ]
+    .into_iter()
+    .find(|known| *known == reason);
     counter!("gamekeeper_gss_pods_deleted_total", "reason" => known.unwrap_or("Other")).increment(1);
+}
+
+/// A server's failure was counted.
+pub(crate) fn failure(why: &'static str) {
+    counter!("gamekeeper_gss_failures_total", "why" => why).increment(1);
 }
 
 pub(crate) fn hook_entered() {

@@ -7,8 +7,8 @@ use std::{
 };
 
 use api_types::{
-    GameServerSetView, GameServerView, IntOrString,
-    keys::{self, annotation, label},
+    DeletionClaim, GameServerSetView, IntOrString,
+    keys::{self, annotation, claim_reason, label},
     names,
     views::{Meta, OwnerRef},
 };
@@ -21,11 +21,12 @@ use crate::{
     plan::{
         hooks,
         ids::{BadItem, Id, IdSet},
+        players,
         record::Record,
         revisions::{self, RevisionInput, Revisions},
         server::{Hold, Server, ServerPod, Stage, Standing},
     },
-    views::{ClaimView, PodView, RevisionView},
+    views::{ClaimView, GameServerView, PodView, RemovedView, RevisionView},
 };
 
 /// Index of Pods, GameServers and claims by the set their label names: `namespace/set`.
@@ -36,6 +37,15 @@ pub fn set_of(meta: &Meta) -> Option<String> {
     Some(format!("{}/{}", meta.namespace, meta.label(label::OWNER_GSS)?))
 }
 
+/// A removed Pod's value in [`BY_SET`].
+pub fn removed_from(meta: &Meta) -> Option<String> {
+    Some(format!(
+        "{}/{}",
+        meta.namespace,
+        meta.label(label::REMOVED_FROM_GSS)?
+    ))
+}
+
 /// The caches.
 pub struct Stores {
     /// GameServerSets.
@@ -44,6 +54,8 @@ pub struct Stores {
     pub pods: Store<PodView>,
     /// GameServers.
     pub game_servers: Store<GameServerView>,
+    /// Pods that were taken out of their sets.
+    pub removed: Store<RemovedView>,
     /// Volume claims with the owner label.
     pub claims: Store<ClaimView>,
     /// ControllerRevisions with the owner label.
@@ -80,6 +92,8 @@ pub struct Observed {
     pub game_servers: BTreeMap<Id, Arc<GameServerView>>,
     /// Pods with the set's label that are not the set's.
     pub strangers: Vec<Stranger>,
+    /// Ids whose names belong to Pods that were taken out of the set.
+    pub removed: IdSet,
     /// Volume claims with the set's label, by name.
     pub claims: BTreeMap<String, Arc<ClaimView>>,
     /// The history of its template.
@@ -187,6 +201,11 @@ impl Stores {
             pending,
             clock,
         );
+        let removed = self.removed.by_index(BY_SET, &index);
+        observed.removed = removed
+            .iter()
+            .filter_map(|pod| id_in(&observed.set, &pod.metadata.name))
+            .collect();
         let named = |claim: Arc<ClaimView>| (claim.metadata.name.clone(), claim);
         observed.claims = claims.into_iter().map(named).collect();
         Some(observed)
@@ -237,6 +256,7 @@ pub fn assemble(
         strangers,
         history,
         pending,
+        removed: IdSet::new(),
         claims: BTreeMap::new(),
         servers: Vec::new(),
         clock,
@@ -344,9 +364,15 @@ fn server(
     } else {
         ops_state
     };
+    let players = pod
+        .as_ref()
+        .zip(game_server)
+        .map_or(0, |(pod, found)| found.players_of(&pod.uid));
     Server {
         id,
         pod,
+        players,
+        marked: game_server.is_some_and(|found| found.is_marked()),
         standing: Standing::of(ops_state, label),
         deletion_priority: spec
             .and_then(|spec| spec.deletion_priority.as_ref())
@@ -370,7 +396,15 @@ fn stage(id: Id, pod: &PodView, held: bool, observed: &Observed) -> Stage {
         .or_else(|| pending.claimed.get(uid));
     let told = lifecycle(pod) == keys::lifecycle::PREPARING_DELETE;
     if let Some(reason) = claimed {
-        return if held || told {
+        if reason == claim_reason::DRAINING
+            && !told
+            && !has_ended(pod)
+            && waits_for_players(id, claim, observed)
+        {
+            return Stage::Draining;
+        }
+        // What is taken out of the set runs on, and no hook is asked.
+        return if (held || told) && reason != claim_reason::REMOVED {
             Stage::PreparingDelete(Some(reason.clone()))
         } else {
             Stage::Claimed(reason.clone())
@@ -380,6 +414,17 @@ fn stage(id: Id, pod: &PodView, held: bool, observed: &Observed) -> Stage {
         return Stage::PreparingDelete(None);
     }
     if has_ended(pod) { Stage::Ended } else { Stage::Live }
+}
+
+/// Whether a server that was claimed to drain still does. A claim of our own that the cache does not show yet has just begun.
+fn waits_for_players(id: Id, claim: Option<&DeletionClaim>, observed: &Observed) -> bool {
+    let found = observed.game_servers.get(&id);
+    found.zip(claim).is_none_or(|(found, claim)| {
+        matches!(
+            players::wait(&observed.set, found, claim, observed.clock),
+            players::Wait::ForPlayers(_)
+        )
+    })
 }
 
 /// Whether all of its containers have ended for good: no kubelet starts them again.

@@ -6,20 +6,22 @@
 use std::time::Duration;
 
 use api_types::{
-    GameServerView,
     keys::{annotation, label, lifecycle},
     ops_state,
     views::Meta,
 };
 use controller_kit::watch::Change;
 
-use crate::views::{ClaimView, PodView};
+use crate::apply::PLAYERS_INTERVAL;
+use crate::views::{ClaimView, GameServerView, PodView};
 
 /// How soon a set is looked at after a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Relevance {
     /// Nothing that the plan or the status rests on.
     None,
+    /// Only the sum of the players changes by it.
+    Players,
     /// Shows in the status, or in who would be chosen another time.
     Status,
     /// May change the plan.
@@ -31,6 +33,8 @@ impl Relevance {
     pub fn delay(self) -> Option<Duration> {
         match self {
             Self::None => None,
+            // A game with a thousand servers reports many times a second, and a pass looks at all of them.
+            Self::Players => Some(PLAYERS_INTERVAL),
             Self::Status => Some(Duration::from_millis(200)),
             Self::Plan => Some(Duration::from_millis(20)),
         }
@@ -109,7 +113,8 @@ pub fn of_claim(change: &Change<ClaimView>) -> Relevance {
     }
 }
 
-/// How a GameServer's change matters. Its status, written several times in a server's life, does not, except for the claim.
+/// How a GameServer's change matters. Its status, written several times in a server's life, does not, except for the claim and
+/// what the server reports.
 pub fn of_game_server(change: &Change<GameServerView>) -> Relevance {
     let Change::Applied { old: Some(old), new } = change else {
         return Relevance::Plan;
@@ -119,17 +124,32 @@ pub fn of_game_server(change: &Change<GameServerView>) -> Relevance {
             found.deletion_claim.clone(),
             [label::OWNER_GSS, label::GS_DELETING].map(|key| found.metadata.label(key).map(str::to_owned)),
             found.metadata.deletion_timestamp.clone(),
+            found.spec.marked_for_deletion,
+            found.heard.as_ref().is_some_and(|heard| heard.failed),
         )
     };
-    if deciding(old) != deciding(new)
+    let players = |found: &GameServerView| found.heard.as_ref().map_or(0, |heard| heard.players);
+    // Somebody waits for this one to be empty, and it is.
+    let emptied = players(old) > 0 && players(new) == 0 && (new.deletion_claim.is_some() || new.is_marked());
+    if emptied
+        || deciding(old) != deciding(new)
         || (old.ops_state() != new.ops_state() && new.ops_state() == ops_state::KILL)
     {
         Relevance::Plan
     } else if old.spec != new.spec {
         Relevance::Status
+    } else if said(old) != said(new) {
+        Relevance::Players
     } else {
         Relevance::None
     }
+}
+
+/// What a server reported about players, with whose report it is. Heartbeats alone are no news: who waits for one to stop looks
+/// again by itself, at the time at which the last one it knew of would be overdue.
+fn said(found: &GameServerView) -> Option<(&str, u32, Option<u32>)> {
+    let heard = found.heard.as_deref()?;
+    Some((heard.pod_uid.as_str(), heard.players, heard.capacity))
 }
 
 #[cfg(test)]
@@ -182,6 +202,41 @@ mod tests {
             Relevance::Plan
         );
         assert_eq!(of_game_server(&Change::Deleted(plain)), Relevance::Plan);
+    }
+
+    #[test]
+    fn players_can_wait_until_somebody_waits_for_the_last_one() {
+        let change = |old, new| of_game_server(&Change::Applied { old: Some(old), new });
+        let with = |count: u32, second: u32, claim: Value| {
+            let heartbeat = format!("2026-05-04T03:02:{second:02}Z");
+            let reported = json!({ "podUID": "u", "heartbeatAt": heartbeat });
+            let status =
+                json!({ "players": { "count": count }, "reported": reported, "deletionClaim": claim });
+            game_server(json!({}), status)
+        };
+        let claim = json!({ "podUID": "u", "reason": "Draining", "time": "" });
+        assert_eq!(
+            change(with(1, 0, json!(null)), with(2, 0, json!(null))),
+            Relevance::Players
+        );
+        assert_eq!(
+            change(with(1, 0, json!(null)), with(0, 0, json!(null))),
+            Relevance::Players
+        );
+        assert_eq!(
+            change(with(1, 0, json!(null)), with(1, 9, json!(null))),
+            Relevance::None
+        );
+        assert_eq!(
+            change(with(2, 0, claim.clone()), with(1, 0, claim.clone())),
+            Relevance::Players
+        );
+        assert_eq!(
+            change(with(1, 0, claim.clone()), with(0, 0, claim)),
+            Relevance::Plan
+        );
+        let marked = game_server(json!({ "markedForDeletion": true }), json!({}));
+        assert_eq!(change(game_server(json!({}), json!({})), marked), Relevance::Plan);
     }
 
     #[test]

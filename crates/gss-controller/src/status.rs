@@ -2,11 +2,12 @@
 
 mod conditions;
 pub mod hooks;
+mod players;
 mod updates;
 mod volumes;
 
 use api_types::{
-    Condition, GameServerSetStatus, GameServerState, GameServerView, PlanRecord, keys::label, ops_state,
+    Condition, Failures, GameServerSetStatus, GameServerState, PlanRecord, keys::label, ops_state,
 };
 use controller_kit::bug;
 use jiff::Timestamp;
@@ -16,7 +17,7 @@ use crate::{
     build::record::plan_patch,
     observe::{Availability, Observed, availability, min_ready_seconds},
     plan::Plan,
-    views::PodView,
+    views::{GameServerView, PodView},
 };
 
 pub use conditions::{DegradedReason, ProgressReason, ReadyReason, ScaleInReason};
@@ -71,6 +72,9 @@ pub fn compute(observed: &Observed, plan: &Plan, outcome: &Outcome, clock: Times
         current_revision: Some(updates::current_revision(observed, counts.all_updated(plan))),
         update_revision: Some(observed.history.revisions.update.name.clone()),
         revisions: updates::history(observed),
+        draining_replicas: players::draining(observed),
+        players: players::sum(observed),
+        failures: plan.failures.next.clone(),
         label_selector: Some(format!("{}={}", label::OWNER_GSS, observed.set.metadata.name)),
         conditions: Vec::new(),
         plan: before.plan.clone(),
@@ -85,6 +89,7 @@ pub fn compute(observed: &Observed, plan: &Plan, outcome: &Outcome, clock: Times
     let mut conditions = conditions::all(observed, plan, outcome, &counts);
     conditions.extend(hooks::blocked(observed, &waiting, clock));
     conditions.extend(volumes::blocked(observed, plan));
+    conditions.extend(conditions::needs_intervention(observed, plan));
     let settled = conditions
         .iter()
         .any(|condition| condition.type_ == "Progressing" && condition.status == "False");
@@ -96,6 +101,7 @@ pub fn compute(observed: &Observed, plan: &Plan, outcome: &Outcome, clock: Times
             counts.changes_in,
             hooks::changes_in(&waiting, clock),
             plan.volumes.changes_in,
+            plan.wake,
         ]
         .into_iter()
         .flatten()
@@ -154,10 +160,22 @@ pub fn status_patch(status: &GameServerSetStatus) -> Value {
         "currentRevision": status.current_revision,
         "updateRevision": status.update_revision,
         "revisions": status.revisions,
+        "drainingReplicas": status.draining_replicas,
+        "players": status.players.as_ref().map(|players| json!({
+            "count": players.count,
+            "capacity": players.capacity,
+            "loadPercent": players.load_percent,
+        })),
+        "failures": status.failures.as_ref().map(failures_patch),
         "labelSelector": status.label_selector,
         "conditions": status.conditions,
         "plan": status.plan.as_ref().map(plan_patch),
     } })
+}
+
+/// `status.failures` for a merge patch.
+pub fn failures_patch(failures: &Failures) -> Value {
+    json!({ "count": failures.count, "specHash": failures.spec_hash, "podUIDs": failures.pod_uids })
 }
 
 /// Pods of the set by what they count as.
@@ -206,6 +224,8 @@ impl Counts {
             counts.updated_ready += i32::from(updated && ready);
             match availability(pod, min_ready, clock) {
                 Availability::No => {}
+                // One that drains left the count when it was claimed.
+                Availability::Available if players::drains(observed, *id) => {}
                 Availability::Available => counts.available += 1,
                 Availability::In(seconds) => {
                     counts.changes_in =

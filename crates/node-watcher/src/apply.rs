@@ -1,4 +1,4 @@
-//! Carries out a plan: at most a label and a condition, both of the same GameServer.
+//! Carries out a plan: at most a label, and a condition with an address, all of the same GameServer.
 
 use std::{sync::Arc, time::Instant};
 
@@ -34,14 +34,15 @@ impl Apply {
     /// # Errors
     /// Any write that failed, except one to a GameServer that is gone.
     pub(crate) async fn carry_out(&self, key: &ObjectKey, plan: &Plan) -> Result<(), Error> {
-        if let Some(condition) = &plan.condition {
+        if let Some(body) = build::status_body(plan) {
             let target = Target::status(GAME_SERVER, &key.namespace, &key.name);
-            let body = build::condition_body(condition);
             let written = self.writer.apply::<MetaOnly>(&target, &plan.uid, body).await;
             if !self.remember(key, written, "write the condition")? {
                 return Ok(());
             }
-            metrics::condition_written(&condition.status);
+            if let Some(condition) = &plan.condition {
+                metrics::condition_written(&condition.status);
+            }
             if let Some(warning) = &plan.warning {
                 self.events.publish(event(key, &plan.uid, warning));
             }

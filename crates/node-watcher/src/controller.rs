@@ -136,7 +136,7 @@ fn watch_nodes(
             let significant = match &change {
                 Change::Applied { old, new } => {
                     absent.seen(&new.metadata.name);
-                    old.as_ref().is_none_or(|old| old.health != new.health)
+                    old.as_ref().is_none_or(|old| old.differs(new))
                 }
                 Change::Deleted(old) => {
                     absent.gone(&old.metadata.name, Instant::now());

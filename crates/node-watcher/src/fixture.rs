@@ -34,6 +34,15 @@ impl Node {
         self
     }
 
+    pub(crate) fn address(mut self, type_: &str, address: &str) -> Self {
+        let added = json!({"type": type_, "address": address});
+        match self.0["status"]["addresses"].as_array_mut() {
+            Some(addresses) => addresses.push(added),
+            None => self.0["status"]["addresses"] = json!([added]),
+        }
+        self
+    }
+
     pub(crate) fn terminating(mut self) -> Self {
         self.0["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
         self

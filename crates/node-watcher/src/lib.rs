@@ -9,9 +9,9 @@
 //! | | |
 //! |---|---|
 //! | watches | Nodes; Pods with label `game.kruise.io/owner-gss`, by node; GameServers |
-//! | writes | GameServer condition `NodeNormal` in `status.conditions` |
+//! | writes | GameServer condition `NodeNormal` in `status.conditions`; `status.publicIP` where the node has an external address |
 //! | | GameServer label `game.kruise.io/node-name`, once the GameServer exists: gs-controller creates it with the label it has at birth |
-//! | field manager | `gamekeeper-node-watcher`; the condition by server-side apply, whose list entry is all it owns of the status |
+//! | field manager | `gamekeeper-node-watcher`; the condition and the address by server-side apply, which are all it owns of the status |
 //! | events | on GameServers, Warning when the condition turns `False`: `NodeNotFound`, `NodeTerminating`, `NodeEvicting`, `NodeNotReady`, `NodeUnwell` |
 //! | metrics | `gamekeeper_node_watcher_node_events_total{significant}`, `…_nodes{normal}`, `…_servers_affected`, `…_conditions_total{status}`, `…_labels_total`, `…_seconds` |
 //! | RBAC | `e2e/rbac/node-watcher.yaml` |
@@ -27,6 +27,11 @@
 //!
 //! It is `True` when it was `False` before and none of this holds. A server whose node was always well has none, which
 //! saves a request for each server (`docs/adr/0016-node-conditions.md`); `--report-normal` writes it all the same.
+//!
+//! # The address
+//!
+//! `status.publicIP` is the node's first address of type `ExternalIP`. On clusters whose nodes have none it is never written and
+//! costs nothing: `podStatus.hostIP`, which gs-controller copies, is the address inside.
 //!
 //! # Rate
 //!

@@ -51,8 +51,19 @@ pub(crate) struct Plan {
     pub condition: Option<GameServerCondition>,
     /// The event that goes with the condition.
     pub warning: Option<Warning>,
+    /// The node's public address and the condition beside it, where only the address is news.
+    pub address: Option<Address>,
     /// When to look again.
     pub again: Option<Duration>,
+}
+
+/// This controller's part of the status, of which the address is news.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Address {
+    /// The node's address; nothing where it has none any more.
+    pub public_ip: Option<String>,
+    /// The stored condition: what is not sent again is removed.
+    pub condition: Option<GameServerCondition>,
 }
 
 /// What becomes of the label `node-name`.
@@ -76,7 +87,7 @@ pub(crate) struct Warning {
 impl Plan {
     /// Whether anything is to be written.
     pub(crate) fn writes(&self) -> bool {
-        self.label.is_some() || self.condition.is_some()
+        self.label.is_some() || self.condition.is_some() || self.address.is_some()
     }
 }
 
@@ -111,10 +122,30 @@ pub(crate) fn plan(observed: &Observed<'_>, policy: &Policy, now: &str) -> Plan 
     Plan {
         uid: game_server.metadata.uid.clone(),
         label,
+        address: address(observed.node, game_server, condition.as_ref()),
         condition,
         warning,
         again: None,
     }
+}
+
+/// The part of the status that goes with every write of it; `None` where nothing of it is news. A node that is not there has
+/// the address it had.
+fn address(
+    node: NodeSeen<'_>,
+    game_server: &GameServerView,
+    condition: Option<&GameServerCondition>,
+) -> Option<Address> {
+    let stored = &game_server.public_ip;
+    let public_ip = match node {
+        NodeSeen::There(node) => node.public_ip.clone(),
+        NodeSeen::Unbound => None,
+        NodeSeen::Missing(_) => stored.clone(),
+    };
+    (public_ip != *stored || (condition.is_some() && public_ip.is_some())).then(|| Address {
+        public_ip,
+        condition: game_server.condition.clone(),
+    })
 }
 
 /// The label follows the Pod's binding; while a Pod is not bound it names the node of the Pod before.

@@ -6,6 +6,7 @@ mod arena;
 pub(crate) mod changes;
 mod kill;
 mod observer;
+mod players;
 mod ports;
 mod session;
 mod shards;
@@ -32,6 +33,9 @@ pub enum Trial {
     Shutdown(shutdown::Options),
     /// Lets two leaders give out ports of load balancers while servers come and go, and checks that none is given twice or lost.
     Ports(ports::Options),
+    /// Shrinks, updates and marks servers, and lets them fail, while players come and go and gss-controller is killed, and checks
+    /// that nobody is dropped.
+    Players(players::Options),
     /// Lets the alert rules fire and resolve in a running Prometheus.
     Alerts(alerts::Options),
 }
@@ -49,6 +53,7 @@ impl Trial {
             Self::SyncFaults(options) => sync_faults::run(options).await,
             Self::Shutdown(options) => shutdown::run(options).await,
             Self::Ports(options) => ports::run(options).await,
+            Self::Players(options) => players::run(options).await,
             Self::Alerts(options) => alerts::run(options).await,
         }
     }

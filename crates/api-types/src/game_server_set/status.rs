@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{failure::Failures, players::SetPlayers};
 use crate::{condition::Condition, int_or_string::IntOrString};
 
 /// How the servers of a set are.
@@ -34,6 +35,15 @@ pub struct GameServerSetStatus {
     /// Servers in state PreDelete.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pre_delete_replicas: Option<i32>,
+    /// Servers that wait for their last player before they go. They count neither as available nor among the players.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub draining_replicas: Option<i32>,
+    /// Players on the servers; only with spec.players. At most five seconds old.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub players: Option<SetPlayers>,
+    /// Failures of servers; only with spec.failurePolicy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failures: Option<Failures>,
     /// Selector of the set's Pods, for autoscalers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label_selector: Option<String>,
@@ -46,7 +56,7 @@ pub struct GameServerSetStatus {
     /// History of the template, latest first; at most 20 are shown.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub revisions: Vec<RevisionStatus>,
-    /// Ready, Progressing, ScaleInBlocked, UpdateBlocked, Degraded.
+    /// Ready, Progressing, ScaleInBlocked, UpdateBlocked, Degraded, and more where there is something to say.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
     /// What the set has decided about its servers. Where it is absent it is rebuilt from the Pods.
@@ -120,6 +130,6 @@ pub struct PlannedDeletion {
     /// UID of the Pod that is meant.
     #[serde(rename = "podUID")]
     pub pod_uid: String,
-    /// Why: ScaleIn, Update, Kill, Evicted.
+    /// Why: ScaleIn, Update, Kill, Evicted, Replaced, Draining, Marked, Failed, Removed.
     pub reason: String,
 }

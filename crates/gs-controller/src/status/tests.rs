@@ -60,6 +60,7 @@ fn only_own_fields_are_in_the_body() {
             "deletionPriority",
             "desiredState",
             "lastTransitionTime",
+            "nodeName",
             "podStatus",
             "updatePriority"
         ]
@@ -69,6 +70,18 @@ fn only_own_fields_are_in_the_body() {
         1,
         "nothing but the status: {body}"
     );
+}
+
+#[test]
+fn a_node_name_that_was_never_stored_is_no_reason_to_write() {
+    let running = json!({"phase": "Running"});
+    let (desired, body) = status_of(&running, &game_server());
+    let stored = apply(&game_server(), &body);
+    assert!(desired.is_stored(&stored.view().status));
+    let older = stored.clone().edit(|it| it["status"]["nodeName"] = Value::Null);
+    assert!(desired.is_stored(&older.view().status));
+    let moved = stored.edit(|it| it["status"]["nodeName"] = json!("node-0"));
+    assert!(!desired.is_stored(&moved.view().status));
 }
 
 #[test]

@@ -34,6 +34,8 @@ pub(crate) struct StoredStatus {
     pub desired_state: String,
     /// `status.currentState`, if it is one of the known states.
     pub current_state: Option<GameServerState>,
+    /// `status.nodeName`.
+    pub node_name: Option<String>,
     /// `status.updatePriority`; empty when absent or not a string.
     pub update_priority: String,
     /// `status.deletionPriority`; empty when absent or not a string.
@@ -113,6 +115,7 @@ struct WireSpec {
 struct WireStatus {
     desired_state: Option<String>,
     current_state: Option<String>,
+    node_name: Option<String>,
     update_priority: Option<IntOrString>,
     deletion_priority: Option<IntOrString>,
     pod_status: Option<Value>,
@@ -147,6 +150,7 @@ impl From<WireStatus> for StoredStatus {
         Self {
             desired_state: status.desired_state.unwrap_or_default(),
             current_state: status.current_state.and_then(|state| state.parse().ok()),
+            node_name: status.node_name,
             update_priority: text(status.update_priority),
             deletion_priority: text(status.deletion_priority),
             pod_fingerprint: status

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use api_types::{DeletionClaim, GameServerSetView, GameServerView, IntOrString, Meta};
+use api_types::{DeletionClaim, GameServerSetView, IntOrString, Meta, keys::claim_reason};
 use controller_kit::{
     bug,
     resource::{GAME_SERVER, GAME_SERVER_SET},
@@ -19,10 +19,12 @@ use crate::{
     metrics,
     observe::speaks_for,
     plan::{
+        players,
         record::{Deletion, Record},
-        server::Standing,
+        server::{Server, Stage, Standing},
     },
     status::rfc3339,
+    views::GameServerView,
 };
 
 /// How long a record is relied on without looking again. It bounds what a process that was stopped in between can do with an
@@ -30,6 +32,17 @@ use crate::{
 const FRESH: Duration = Duration::from_secs(2);
 /// Attempts to claim one GameServer whose status changes under our hands while the server stays what it was.
 const ATTEMPTS: u32 = 4;
+
+/// What a claim entitles to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Claimed {
+    /// The Pod may go.
+    Goes,
+    /// It waits for its players.
+    Drains,
+    /// It waited long enough, and this many players are on it still.
+    TimedOut(u32),
+}
 
 /// A plan record that was recently seen to be the stored one.
 pub(crate) struct Warrant<'a> {
@@ -85,7 +98,10 @@ impl Pass<'_> {
     /// A server that has none yet gets one here: a Pod deleted without a claim could be announced, found Ready and
     /// allocated by others between our look and the deletion. Only one GameServer can have the name, so whoever makes
     /// it, the claim and every allocation are writes to the same object.
-    pub(super) async fn claim(&self, deletion: &Deletion, warrant: &Warrant<'_>) -> Result<(), Error> {
+    ///
+    /// A claim that rests on nobody being on the server says so ([`DeletionClaim::empty`]), and the API server refuses it
+    /// once players were reported, and reports of players once it is there.
+    pub(super) async fn claim(&self, deletion: &Deletion, warrant: &Warrant<'_>) -> Result<Claimed, Error> {
         let name = api_types::names::pod_name(&self.key.name, deletion.id);
         let target = Target::status(GAME_SERVER, &self.key.namespace, &name);
         let cached = self.observed.game_servers.get(&deletion.id);
@@ -100,21 +116,9 @@ impl Pass<'_> {
                 found = Some(self.announce(&name, deletion).await?);
                 continue;
             };
-            if game_server
-                .deletion_claim
-                .as_ref()
-                .is_some_and(|claim| claim.pod_uid == deletion.pod_uid)
-            {
-                return Ok(());
-            }
-            if !self.is_as_planned(deletion, game_server) && !bug::active("changed-victim-claimed") {
-                metrics::claim("raced");
-                return Err(Error::Stale("the victim changed"));
-            }
-            let claim = DeletionClaim {
-                pod_uid: deletion.pod_uid.clone(),
-                reason: deletion.reason.clone(),
-                time: rfc3339(Timestamp::now()),
+            let claim = match self.claim_to_write(deletion, game_server)? {
+                ToWrite::Nothing(claimed) => return Ok(claimed),
+                ToWrite::Claim(claim) => claim,
             };
             let meta = &game_server.metadata;
             let version = as_decided(meta);
@@ -131,9 +135,17 @@ impl Pass<'_> {
                     self.apply
                         .memory
                         .claimed(self.key, self.uid(), &deletion.pod_uid, &deletion.reason, now);
-                    return Ok(());
+                    let drains = claim.reason == claim_reason::DRAINING && claim.empty != Some(true);
+                    return Ok(if drains { Claimed::Drains } else { Claimed::Goes });
                 }
-                Err(WriteError::Conflict(_)) if bug::active("conflict-is-success") => return Ok(()),
+                Err(WriteError::Conflict(_)) if bug::active("conflict-is-success") => {
+                    return Ok(Claimed::Goes);
+                }
+                // The only rule that an unchanged server breaks: players were reported in the meantime.
+                Err(WriteError::Invalid(_)) if claim.empty == Some(true) => {
+                    metrics::claim("joined");
+                    return Err(Error::Stale("somebody has joined the victim"));
+                }
                 // Its status changes often, its spec seldom: look what it was before giving the victim up.
                 Err(WriteError::Conflict(_) | WriteError::NotFound) => {
                     metrics::claim("refused");
@@ -180,16 +192,62 @@ impl Pass<'_> {
         Ok(live.filter(|found| speaks_for(found, &self.observed.set, &deletion.pod_uid)))
     }
 
+    fn planned(&self, deletion: &Deletion) -> Option<&Server> {
+        let servers = &self.observed.servers;
+        let at = servers
+            .binary_search_by_key(&deletion.id, |server| server.id)
+            .ok()?;
+        servers.get(at)
+    }
+
+    /// What this GameServer has to be told, if anything.
+    fn claim_to_write(&self, deletion: &Deletion, live: &GameServerView) -> Result<ToWrite, Error> {
+        let uid = &deletion.pod_uid;
+        let players = live.players_of(uid);
+        if let Some(claim) = live.deletion_claim.as_ref().filter(|claim| claim.pod_uid == *uid) {
+            let unsealed = claim.reason == claim_reason::DRAINING && claim.empty != Some(true);
+            let waited = self
+                .planned(deletion)
+                .and_then(Server::stage)
+                .is_some_and(|stage| !matches!(stage, Stage::Draining | Stage::Live));
+            return Ok(match (unsealed, players) {
+                (false, _) => ToWrite::Nothing(Claimed::Goes),
+                // The last one has left: from here on nobody joins.
+                (true, 0) => ToWrite::Claim(DeletionClaim {
+                    empty: Some(true),
+                    ..claim.clone()
+                }),
+                (true, _) if waited => ToWrite::Nothing(Claimed::TimedOut(players)),
+                (true, _) => ToWrite::Nothing(Claimed::Drains),
+            });
+        }
+        let empty = self.rests_on_emptiness(deletion);
+        let joined = empty && players > 0;
+        if (joined || !self.is_as_planned(deletion, live)) && !bug::active("changed-victim-claimed") {
+            metrics::claim("raced");
+            return Err(Error::Stale("the victim changed"));
+        }
+        Ok(ToWrite::Claim(DeletionClaim {
+            pod_uid: uid.clone(),
+            reason: deletion.reason.clone(),
+            time: rfc3339(Timestamp::now()),
+            empty: empty.then_some(true),
+        }))
+    }
+
+    /// Whether this server is taken because nobody is on it.
+    fn rests_on_emptiness(&self, deletion: &Deletion) -> bool {
+        let running = self.planned(deletion).is_some_and(Server::is_live);
+        let reason = deletion.reason.as_str();
+        running
+            && (reason == claim_reason::MARKED
+                || (players::drains(&self.observed.set)
+                    && [claim_reason::SCALE_IN, claim_reason::UPDATE].contains(&reason)))
+    }
+
     /// Whether what the choice of this victim rested on still holds.
     fn is_as_planned(&self, deletion: &Deletion, live: &GameServerView) -> bool {
-        let Ok(at) = self
-            .observed
-            .servers
-            .binary_search_by_key(&deletion.id, |server| server.id)
-        else {
-            return false;
-        };
-        let Some(planned) = self.observed.servers.get(at) else {
+        let Some(planned) = self.planned(deletion) else {
             return false;
         };
         let label = self.observed.pods.get(&deletion.id);
@@ -213,6 +271,14 @@ impl Pass<'_> {
     pub(super) async fn may_delete(&self, deletion: &Deletion, warrant: &Warrant<'_>) -> Result<(), Error> {
         warrant.check(deletion).await
     }
+}
+
+/// What a victim's GameServer has to be told.
+enum ToWrite {
+    /// It has been told everything.
+    Nothing(Claimed),
+    /// This claim.
+    Claim(DeletionClaim),
 }
 
 /// A claim rests on what the GameServer was when its server was chosen.

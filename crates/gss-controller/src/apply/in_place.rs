@@ -10,7 +10,7 @@
 
 use std::time::Instant;
 
-use api_types::{GameServerView, keys, names};
+use api_types::{keys, names};
 use controller_kit::{
     bug,
     resource::{GAME_SERVER, POD},
@@ -36,7 +36,7 @@ use crate::{
         },
     },
     status::rfc3339,
-    views::PodView,
+    views::{GameServerView, PodView},
 };
 
 /// What became of a write to a Pod.

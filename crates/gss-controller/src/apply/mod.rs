@@ -38,6 +38,7 @@ mod claims;
 mod hooks;
 mod in_place;
 mod pods;
+mod remove;
 mod revisions;
 mod set;
 
@@ -56,6 +57,7 @@ use crate::{
     error::Error, host_ports::HostPortBook, memory::Memory, observe::Observed, plan::Plan, status::Outcome,
 };
 
+pub(crate) use set::PLAYERS_INTERVAL;
 pub use set::StatusWrite;
 
 /// Carries out plans, for all sets.

@@ -16,7 +16,10 @@ use controller_kit::{
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{Pass, claim::Warrant};
+use super::{
+    Pass,
+    claim::{Claimed, Warrant},
+};
 use crate::{
     build::pod,
     error::Error,
@@ -170,9 +173,16 @@ impl Pass<'_> {
     async fn delete_pod(&self, deletion: &Deletion, warrant: &Warrant<'_>) -> Result<(), Error> {
         let late = bug::active("claim-after-delete");
         if !late && !bug::active("claim-skipped") {
-            self.claim(deletion, warrant).await?;
+            match self.claim(deletion, warrant).await? {
+                Claimed::Goes => {}
+                Claimed::Drains => return Ok(()),
+                Claimed::TimedOut(players) => self.tell_of_timeout(deletion, players),
+            }
         }
         self.may_delete(deletion, warrant).await?;
+        if deletion.reason == keys::claim_reason::REMOVED {
+            return self.remove_from_set(deletion).await;
+        }
         self.hand_over_claims(deletion).await?;
         if let Some(hook) = hooks::pre_delete(&self.observed.set) {
             return self.delete_through(hook, deletion).await;
@@ -190,7 +200,7 @@ impl Pass<'_> {
                 metrics::pod_deleted(&deletion.reason);
                 self.deletion_accepted(deletion);
                 if late {
-                    self.claim(deletion, warrant).await
+                    self.claim(deletion, warrant).await.map(drop)
                 } else {
                     Ok(())
                 }

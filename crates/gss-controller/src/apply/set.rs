@@ -19,12 +19,15 @@ use crate::{
     error::Error,
     metrics,
     plan::survivors::{SurvivorChange, SurvivorStep},
-    status::{StatusReport, status_patch},
+    status::{StatusReport, failures_patch, status_patch},
     views::PodView,
 };
 
 /// The least time between two status writes of a set that is not at rest.
 const STATUS_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The least time between two status writes of which only the players are news.
+pub(crate) const PLAYERS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What became of a status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,12 +66,15 @@ impl<'a> Pass<'a> {
             ));
         }
         let stored = plan_patch(&record.to_api(self.observed.set.metadata.generation));
+        let mut body = json!({ "status": { "plan": stored } });
+        if !self.plan.failures.news.is_empty() {
+            body["status"]["failures"] = json!(self.plan.failures.next.as_ref().map(failures_patch));
+        }
         let sent = Instant::now();
-        let result = self
-            .patch_set(Some("status"), json!({ "status": { "plan": stored } }))
-            .await;
+        let result = self.patch_set(Some("status"), body).await;
         metrics::plan_stored(if result.is_ok() { "stored" } else { "refused" });
         result.map_err(Error::during("store the plan"))?;
+        self.tell_of_failures();
         let before = self
             .observed
             .record
@@ -121,8 +127,14 @@ impl<'a> Pass<'a> {
             return Ok(StatusWrite::Done);
         }
         let age = self.apply.memory.status_age(self.key, self.uid(), Instant::now());
-        let wait = STATUS_INTERVAL.saturating_sub(age.unwrap_or(STATUS_INTERVAL));
-        if !wait.is_zero() && !report.settled {
+        let players_only = differs_in_players_only(&report.status, stored);
+        let interval = if players_only {
+            PLAYERS_INTERVAL
+        } else {
+            STATUS_INTERVAL
+        };
+        let wait = interval.saturating_sub(age.unwrap_or(interval));
+        if !wait.is_zero() && (players_only || !report.settled) {
             return Ok(StatusWrite::In(wait));
         }
         self.patch_set(Some("status"), status_patch(&report.status))
@@ -137,6 +149,7 @@ impl<'a> Pass<'a> {
             (condition::DEGRADED, "Degraded"),
             (condition::HOOK_BLOCKED, "HookBlocked"),
             (condition::VOLUME_BLOCKED, "VolumeBlocked"),
+            (condition::NEEDS_INTERVENTION, "NeedsIntervention"),
         ] {
             let now = report
                 .status
@@ -218,6 +231,14 @@ impl<'a> Pass<'a> {
         .await
     }
 
+    /// Whether the API server still has this very Pod.
+    async fn is_there(&self, name: &str, pod_uid: &str) -> Result<bool, Error> {
+        let pod = Target::new(POD, &self.key.namespace, name);
+        let live = self.apply.writer.read::<PodView>(&pod).await;
+        let live = live.map_err(Error::during("read a Pod"))?;
+        Ok(live.is_some_and(|pod| pod.metadata.uid == pod_uid))
+    }
+
     async fn write_survivor(&self, step: &SurvivorStep) -> Result<(), Error> {
         let namespace = &self.key.namespace;
         let (target, body) = match &step.change {
@@ -228,22 +249,21 @@ impl<'a> Pass<'a> {
                     json!({ "metadata": { "labels": labels } }),
                 )
             }
-            SurvivorChange::ClearClaim { pod_uid } => {
+            SurvivorChange::Unmark { pod_uid } | SurvivorChange::ClearClaim { pod_uid } => {
                 // The Pod cache may be behind the GameServer cache: a claim on a Pod that is still there stays.
-                let pod = Target::new(POD, namespace, &step.name);
-                let live = self
-                    .apply
-                    .writer
-                    .read::<PodView>(&pod)
-                    .await
-                    .map_err(Error::during("read a Pod"))?;
-                if live.is_some_and(|pod| pod.metadata.uid == *pod_uid) {
+                if self.is_there(&step.name, pod_uid).await? {
                     return Ok(());
                 }
-                (
-                    Target::status(GAME_SERVER, namespace, &step.name),
-                    json!({ "status": { "deletionClaim": null } }),
-                )
+                match step.change {
+                    SurvivorChange::Unmark { .. } => (
+                        Target::new(GAME_SERVER, namespace, &step.name),
+                        json!({ "spec": { "markedForDeletion": null } }),
+                    ),
+                    _ => (
+                        Target::status(GAME_SERVER, namespace, &step.name),
+                        json!({ "status": { "deletionClaim": null } }),
+                    ),
+                }
             }
         };
         let version = Precondition::version(&step.uid, &step.resource_version);
@@ -256,6 +276,15 @@ impl<'a> Pass<'a> {
             .map(drop)
             .map_err(Error::during("write a surviving GameServer"))
     }
+}
+
+/// Players come and go all the time; what else a status says does not wait for them.
+fn differs_in_players_only(now: &GameServerSetStatus, stored: &GameServerSetStatus) -> bool {
+    let without = GameServerSetStatus {
+        players: stored.players.clone(),
+        ..now.clone()
+    };
+    without == *stored && now.players != stored.players
 }
 
 /// What follows a status that is stored: nothing.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use api_types::{
-    GameServerContainer, GameServerSetView, GameServerState, GameServerView, OwnerRef, PodUpdatePolicy, keys,
+    GameServerContainer, GameServerSetView, GameServerState, OwnerRef, PodUpdatePolicy, keys,
     keys::{annotation, label},
     label::is_label_value,
     names, ops_state,
@@ -12,7 +12,10 @@ use api_types::{
 use serde_json::{Map, Value, json};
 
 use super::claim;
-use crate::plan::{hooks, ids::Id, revisions::Named};
+use crate::{
+    plan::{hooks, ids::Id, revisions::Named},
+    views::GameServerView,
+};
 
 /// The Pod of server `id`, made from this revision of the set's template.
 ///

@@ -3,6 +3,7 @@
 use super::{
     golden::{deleted, ids, server},
     ids::IdSet,
+    leaving::Leaving,
     record::Record,
     scale::{ScaleInput, Strategy, creations, plan},
     server::{Hold, Server, Stage},
@@ -18,6 +19,9 @@ fn a_limit_on_growth_neither_starves_the_lost_nor_blocks_behind_the_unready() {
             strategy: Strategy::General,
             protect_allocated: false,
             limited: true,
+            by_players: false,
+            drains: false,
+            leaving: &Leaving::default(),
             reserved: &IdSet::new(),
             record,
             acknowledged: &IdSet::new(),
@@ -63,6 +67,9 @@ fn an_ended_server_that_backs_off_stays_unless_its_id_goes() {
             strategy: Strategy::General,
             protect_allocated: false,
             limited: false,
+            by_players: false,
+            drains: false,
+            leaving: &Leaving::default(),
             reserved: &IdSet::new(),
             record: Some(&Record {
                 desired: ids("0,1"),
@@ -86,6 +93,9 @@ fn a_held_server_is_not_counted_and_its_id_not_used() {
         strategy: Strategy::General,
         protect_allocated: false,
         limited: false,
+        by_players: false,
+        drains: false,
+        leaving: &Leaving::default(),
         reserved: &IdSet::new(),
         record: Some(&Record {
             desired: ids("0,1"),

@@ -3,6 +3,7 @@
 use super::{
     ids::{Id, IdSet},
     kill::replicas_after_kill,
+    leaving::Leaving,
     record::Record,
     scale::{ScaleInput, ScalePlan, Strategy, plan},
     server::{Hold, Server, ServerPod, Stage, Standing},
@@ -40,6 +41,8 @@ pub(super) fn server(text: &str) -> Server {
         }),
         standing: Standing::of(Some(ops_state), Some(ops_state)),
         deletion_priority: priority.parse().unwrap(),
+        players: 0,
+        marked: false,
     }
 }
 
@@ -92,6 +95,9 @@ impl Case<'_> {
             strategy: self.strategy,
             protect_allocated: self.protect_allocated,
             limited: false,
+            by_players: false,
+            drains: false,
+            leaving: &Leaving::default(),
             reserved: &ids(self.spec),
             record: Some(&self.record()),
             acknowledged: &IdSet::new(),
@@ -386,6 +392,9 @@ fn without_a_record_the_live_servers_are_the_plan() {
             strategy: Strategy::General,
             protect_allocated: false,
             limited: false,
+            by_players: false,
+            drains: false,
+            leaving: &Leaving::default(),
             reserved: &ids(spec),
             record: None,
             acknowledged: &ids(acknowledged),

@@ -5,7 +5,9 @@
 //! every handler has its say; a step that brings it into service (`preNormal`, and the end of an update in place) waits until
 //! *all* of them are there.
 
-use api_types::{GameServerSetView, GameServerView, LifecycleHook, keys, views::Meta};
+use api_types::{GameServerSetView, LifecycleHook, keys, views::Meta};
+
+use crate::views::GameServerView;
 
 /// The hook before a Pod's deletion.
 pub fn pre_delete(set: &GameServerSetView) -> Option<&LifecycleHook> {

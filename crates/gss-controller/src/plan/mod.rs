@@ -11,6 +11,9 @@
 //! | [`lifecycle`] | when a new Pod is in service, and which Pods hooks keep out of it |
 //! | [`hooks`] | whether a lifecycle hook holds a Pod or is satisfied |
 //! | [`volumes`] | which volume claims are made, whom they go with, which servers wait for one |
+//! | [`leaving`] | which servers go whatever the replicas are, and what becomes of their ids |
+//! | [`players`] | which servers wait for their last player, and how long |
+//! | [`failures`] | which servers have failed, and what becomes of them |
 //! | [`survivors`] | what happens to GameServers that outlive their Pods |
 //! | [`revisions`] | the history of the template |
 //! | [`update`] | which Pods are brought to the template, in what order, in place or not |
@@ -18,10 +21,13 @@
 
 pub mod backoff;
 pub mod budget;
+pub mod failures;
 pub mod hooks;
 pub mod ids;
 pub mod kill;
+pub mod leaving;
 pub mod lifecycle;
+pub mod players;
 pub mod record;
 pub mod revisions;
 pub mod scale;
@@ -35,7 +41,9 @@ use api_types::{IntOrString, ScaleDownStrategyType, keys};
 use controller_kit::bug;
 
 use self::{
+    failures::FailurePlan,
     ids::{BadItem, Id, IdSet},
+    leaving::Leaving,
     lifecycle::LifecycleStep,
     record::Deletion,
     scale::{ScaleInput, ScalePlan, Strategy},
@@ -76,6 +84,10 @@ pub struct Plan {
     pub open_gates: Vec<Gate>,
     /// Steps of Pods in their lifecycle.
     pub lifecycle: Vec<LifecycleStep>,
+    /// What failures of servers come to.
+    pub failures: FailurePlan,
+    /// Seconds until a wait for players is over, or a heartbeat overdue.
+    pub wake: Option<i64>,
     /// Volume claims.
     pub volumes: VolumePlan,
     /// Writes to GameServers that outlive their Pods.
@@ -124,22 +136,37 @@ pub struct Gate {
 /// Decides what to do. `one_by_one` is set while the API server refuses this set's Pods.
 pub fn plan(observed: &Observed, one_by_one: bool) -> Plan {
     let replicas = u64::try_from(observed.set.spec.replicas).unwrap_or(0);
-    let mut scale = scale::plan(&scale_input(observed, replicas));
+    let failures = failures(observed);
+    let mut leaving = leaving_by_failure(observed, &failures);
+    let mut scale = scale::plan(&scale_input(observed, replicas, &leaving));
     let ways = update::subject::Ways::of(observed);
     let out = update::taken::still_out(observed, &scale.record);
     let subjects = update::subject::subjects(observed, &scale.record, &out, &ways);
     let rules = update::subject::rules(&observed.set);
-    let update = update::plan(rules, &scale.record.desired, &subjects);
+    let mut update = update::plan(rules, &scale.record.desired, &subjects);
+    leaving.drained = players::drained_by(&update, observed);
+    if !leaving.drained.is_empty() {
+        // Their ids leave the plan, and others take their place in the same decision.
+        scale = scale::plan(&scale_input(observed, replicas, &leaving));
+        update
+            .recreate
+            .retain(|deletion| scale.record.desired.contains(deletion.id));
+    }
     scale.record.also_delete(&update.recreate);
     let deleting = observed
         .record
         .as_ref()
         .map_or(&[][..], |record| &record.deleting);
     scale.record.updating = update::taken::next(&out, deleting, &scale.record, &subjects, &update);
-    let record_first = observed
-        .record
-        .as_ref()
-        .is_none_or(|record| record.is_decided_anew_by(&scale.record));
+    let record_first = !failures.news.is_empty()
+        || observed
+            .record
+            .as_ref()
+            .is_none_or(|record| record.is_decided_anew_by(&scale.record));
+    let wake = [failures.wake, players::wake(observed)]
+        .into_iter()
+        .flatten()
+        .min();
     let kill = kill::replicas_after_kill(replicas, &scale.record.desired, &observed.servers);
     let volumes = volumes::plan(observed, &scale.record.desired);
     let (create, create_later) = creations(observed, &scale, &volumes, replicas, one_by_one);
@@ -156,6 +183,8 @@ pub fn plan(observed: &Observed, one_by_one: bool) -> Plan {
         reserves: reserves(observed, &scale),
         open_gates: gates(observed),
         lifecycle: lifecycle::steps(observed),
+        failures,
+        wake,
         volumes,
         survivors: survivors::steps(
             &observed.set.metadata.uid,
@@ -193,7 +222,31 @@ fn begun_or_due(deleting: &[Deletion], servers: &[Server]) -> Vec<Deletion> {
         .collect()
 }
 
-fn scale_input(observed: &Observed, replicas: u64) -> ScaleInput<'_> {
+fn failures(observed: &Observed) -> FailurePlan {
+    let spec = &observed.set.spec;
+    let Some(policy) = &spec.failure_policy else {
+        return FailurePlan::default();
+    };
+    failures::plan(
+        Some(policy),
+        observed.set.status.failures.as_ref(),
+        &failures::spec_hash(spec),
+        &players::suspects(observed),
+        observed.clock.as_second(),
+    )
+}
+
+fn leaving_by_failure(observed: &Observed, failures: &FailurePlan) -> Leaving {
+    Leaving {
+        removed: failures.remove.clone(),
+        failed: failures.delete.clone(),
+        kept: failures.stuck.clone(),
+        occupied: observed.removed.clone(),
+        ..Leaving::default()
+    }
+}
+
+fn scale_input<'a>(observed: &'a Observed, replicas: u64, leaving: &'a Leaving) -> ScaleInput<'a> {
     let strategy = observed.set.spec.scale_strategy.as_ref();
     let down = strategy.and_then(|strategy| strategy.scale_down_strategy_type.as_ref());
     ScaleInput {
@@ -207,6 +260,9 @@ fn scale_input(observed: &Observed, replicas: u64) -> ScaleInput<'_> {
             .unwrap_or(false)
             && !bug::active("protection-ignored"),
         limited: max_unavailable(observed).is_some(),
+        by_players: observed.set.spec.players.is_some(),
+        drains: players::drains(&observed.set),
+        leaving,
         reserved: &observed.reserved.0,
         record: observed.record.as_ref(),
         acknowledged: &observed.acknowledged,

@@ -5,6 +5,7 @@ use controller_kit::bug;
 
 use super::{
     ids::{Id, IdSet},
+    leaving::{self, Leaving},
     record::{Deletion, Record},
     server::{Server, Stage},
     victims,
@@ -35,6 +36,12 @@ pub struct ScaleInput<'a> {
     pub protect_allocated: bool,
     /// Whether `spec.scaleStrategy.maxUnavailable` limits how fast the set grows.
     pub limited: bool,
+    /// Whether the set says how players count: of equal servers those with fewer go first.
+    pub by_players: bool,
+    /// `spec.players.drainWhenEmpty`.
+    pub drains: bool,
+    /// Servers that leave whatever the replicas are.
+    pub leaving: &'a Leaving,
     /// The understood part of `spec.reserveGameServerIds`.
     pub reserved: &'a IdSet,
     /// The stored plan; `None` on a new set and after a restored backup, where it is rebuilt from the servers.
@@ -78,15 +85,24 @@ pub fn plan(input: &ScaleInput<'_>) -> ScalePlan {
     } else {
         live.clone()
     };
-    let pool = current.union(&live).difference(input.reserved);
+    let gone = leaving::gone_from_plan(input);
+    let pool = current.union(&live).difference(input.reserved).difference(&gone);
 
     let mut implicit = implicit_reserves(input, record);
     let (desired, protected) = if pool.len() < input.replicas {
-        (grow(input, &pool, &implicit), IdSet::new())
+        (grow(input, &pool, &implicit, &gone), IdSet::new())
     } else {
         shrink(input, &pool, &current)
     };
-    let given_up = current.difference(&desired).difference(input.reserved);
+    // With ReserveIds, ids that are given up are never used again. Those that were only replaced are not given up.
+    let replaced = match input.strategy {
+        Strategy::General => IdSet::new(),
+        Strategy::ReserveIds => gone,
+    };
+    let given_up = current
+        .difference(&desired)
+        .difference(input.reserved)
+        .difference(&replaced);
     implicit = implicit.difference(&desired).union(&given_up);
 
     let out_of_ids = input.replicas.saturating_sub(desired.len());
@@ -147,14 +163,14 @@ fn growing(input: &ScaleInput<'_>, record: &Record, current: &IdSet, desired: &I
         .difference(&available)
 }
 
-fn grow(input: &ScaleInput<'_>, pool: &IdSet, implicit: &IdSet) -> IdSet {
+fn grow(input: &ScaleInput<'_>, pool: &IdSet, implicit: &IdSet, gone: &IdSet) -> IdSet {
     let held: IdSet = input
         .servers
         .iter()
         .filter(|server| server.is_held())
         .map(|server| server.id)
         .collect();
-    let mut taken = pool.union(&held);
+    let mut taken = pool.union(&held).union(gone);
     if !bug::active("reserved-id-used") {
         taken = taken.union(input.reserved);
     }
@@ -173,7 +189,8 @@ fn shrink(input: &ScaleInput<'_>, pool: &IdSet, current: &IdSet) -> (IdSet, IdSe
         .filter(|server| input.protect_allocated && server.standing.allocated)
         .map(|server| server.id)
         .collect();
-    let chosen = victims::choose(pool, current, &kept, input.servers, pool.len() - input.replicas);
+    let surplus = pool.len() - input.replicas;
+    let chosen = victims::choose(pool, current, &kept, input.servers, input.by_players, surplus);
     let desired = pool.difference(&chosen);
     let blocked = if desired.len() > input.replicas {
         desired.clone()
@@ -218,13 +235,22 @@ fn deletions(input: &ScaleInput<'_>, record: &Record, desired: &IdSet, protected
                 let urgency = if server.only_waits() { 3 } else { 0 };
                 (urgency, reason.as_deref().unwrap_or(guess))
             }
+            Stage::Draining => (if server.only_waits() { 3 } else { 0 }, claim_reason::DRAINING),
             // A claim is final for this Pod, whoever wrote it and whatever was decided since.
             Stage::Claimed(reason) => (0, reason.as_str()),
-            Stage::Ended if wanted_back && pod.backs_off => continue,
+            Stage::Ended if input.leaving.removed.contains(server.id) => (2, claim_reason::REMOVED),
+            Stage::Ended if wanted_back && (pod.backs_off || input.leaving.kept.contains(server.id)) => {
+                continue;
+            }
             Stage::Ended if wanted_back => (2, claim_reason::REPLACED),
+            Stage::Live if wanted_back && input.leaving.failed.contains(server.id) => {
+                (2, claim_reason::FAILED)
+            }
+            Stage::Live if wanted_back && leaving::goes_by_mark(input, server) => (2, claim_reason::MARKED),
             Stage::Live if wanted_back || protected.contains(server.id) => continue,
-            Stage::Ended | Stage::Live if server.standing.is_kill() => (2, claim_reason::KILL),
-            Stage::Ended | Stage::Live => (2, claim_reason::SCALE_IN),
+            Stage::Ended if server.standing.is_kill() => (2, claim_reason::KILL),
+            Stage::Ended => (2, claim_reason::SCALE_IN),
+            Stage::Live => (2, leaving::reason_of(input, server)),
         };
         // Those already named keep their place, or the record would change back and forth.
         let urgency = if urgency == 2 && record.names(server.id, &pod.uid) {

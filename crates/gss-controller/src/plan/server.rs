@@ -15,6 +15,10 @@ pub struct Server {
     pub standing: Standing,
     /// Higher is deleted earlier among servers of equal opsState.
     pub deletion_priority: i64,
+    /// Players on its Pod, as that very Pod reported them.
+    pub players: u32,
+    /// Whether operators want it to go when it is empty.
+    pub marked: bool,
 }
 
 /// The Pod of a game server.
@@ -52,6 +56,9 @@ pub enum Stage {
     /// Its deletion has begun with a lifecycle hook, for this reason where its claim or the record still tells. Nothing
     /// brings it back; the id is occupied until the hook lets go and the Pod is gone.
     PreparingDelete(Option<String>),
+    /// Its deletion claim is written, and it waits for its last player: nothing brings it back, and its id is occupied for
+    /// nobody knows how long.
+    Draining,
     /// Its deletion claim is written, for this reason: nothing brings it back.
     Claimed(String),
     /// All its containers have ended for good (phase Failed or Succeeded).
@@ -114,19 +121,21 @@ impl Server {
     /// Whether a hook keeps its Pod in the way of a new one for nobody knows how long.
     pub fn is_held(&self) -> bool {
         self.pod.as_ref().is_some_and(|pod| match pod.stage {
-            Stage::PreparingDelete(_) => true,
+            Stage::PreparingDelete(_) | Stage::Draining => true,
             // Finalizers hold a Pod that somebody else deleted.
             Stage::Terminating => pod.hold != Hold::Free,
             Stage::Claimed(_) | Stage::Ended | Stage::Live => false,
         })
     }
 
-    /// Whether its deletion waits for a hook and nothing can be done about it now. One without a claim gets that first: a
-    /// server that waits for its end must not be allocated.
+    /// Whether its deletion waits for a hook, or for players, and nothing can be done about it now. One without a claim gets
+    /// that first: a server that waits for its end must not be allocated.
     pub fn only_waits(&self) -> bool {
-        self.pod
-            .as_ref()
-            .is_some_and(|pod| pod.hold == Hold::Waits && !matches!(pod.stage, Stage::PreparingDelete(None)))
+        self.pod.as_ref().is_some_and(|pod| match pod.stage {
+            Stage::Draining => self.players > 0,
+            Stage::PreparingDelete(None) => false,
+            _ => pod.hold == Hold::Waits,
+        })
     }
 
     /// Whether players may be on it.

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api_types::{GameServerView, keys::label};
+use api_types::keys::label;
 
 use super::{
     ids::{Id, IdSet},
     server::{Server, Stage},
 };
+use crate::views::GameServerView;
 
 /// One write to a surviving GameServer, decided from this version of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +31,11 @@ pub struct SurvivorStep {
 pub enum SurvivorChange {
     /// Label `gs-deleting`: true when it shall go with its Pod, false when its id is wanted again.
     MarkDeleting(bool),
+    /// Take back the mark for deletion, before the claim: it was for the Pod that is gone, and the next one would go too.
+    Unmark {
+        /// UID of the Pod the claim was about.
+        pod_uid: String,
+    },
     /// Remove the deletion claim: the Pod it was about is gone and the server may be allocated again.
     ClearClaim {
         /// UID of the Pod the claim was about.
@@ -82,8 +88,13 @@ fn change(server: &Server, found: &GameServerView, wanted: bool) -> Option<Survi
     }
     let claim = found.deletion_claim.as_ref().filter(|_| wanted)?;
     let pod_is_gone = server.pod.as_ref().is_none_or(|pod| pod.uid != claim.pod_uid);
-    pod_is_gone.then(|| SurvivorChange::ClearClaim {
-        pod_uid: claim.pod_uid.clone(),
+    let pod_uid = claim.pod_uid.clone();
+    pod_is_gone.then(|| {
+        if found.is_marked() {
+            SurvivorChange::Unmark { pod_uid }
+        } else {
+            SurvivorChange::ClearClaim { pod_uid }
+        }
     })
 }
 
@@ -119,6 +130,8 @@ mod tests {
             pod,
             standing: Standing::UNKNOWN,
             deletion_priority: 0,
+            players: 0,
+            marked: false,
         };
         let desired = if wanted {
             IdSet::parse_joined("0")
@@ -162,6 +175,26 @@ mod tests {
             decide(false, None, found(Some("true"), Some("old"))),
             None,
             "it goes as a whole"
+        );
+    }
+
+    #[test]
+    fn a_mark_goes_with_the_pod_it_was_for() {
+        let marked = |claim| {
+            let mut found = found(None, claim);
+            found.spec.marked_for_deletion = Some(true);
+            found
+        };
+        let unmark = Some(SurvivorChange::Unmark {
+            pod_uid: "old".into(),
+        });
+        assert_eq!(decide(true, None, marked(Some("old"))), unmark);
+        assert_eq!(decide(true, Some(Stage::Live), marked(Some("old"))), unmark);
+        assert_eq!(decide(true, Some(claimed()), marked(Some("pod"))), None);
+        assert_eq!(
+            decide(true, Some(Stage::Live), marked(None)),
+            None,
+            "it is for this one"
         );
     }
 }

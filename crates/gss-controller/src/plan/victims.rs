@@ -13,7 +13,8 @@ enum Cost {
     /// An earlier plan chose it and its Pod still runs. Choosing another one now could cost both: whoever acts on
     /// the earlier plan may already be claiming this one. An allocated or maintained server is chosen afresh.
     Chosen,
-    /// Its operators want it gone. Before the ids without a server, since replicas were lowered for its sake.
+    /// Its operators want it gone, by opsState or by mark. Before the ids without a server, since replicas were lowered for
+    /// its sake.
     Kill,
     /// No Pod and no GameServer: nobody notices.
     Missing,
@@ -23,13 +24,21 @@ enum Cost {
     Live,
 }
 
-type Order = (Cost, Reverse<i32>, Reverse<i64>, Reverse<Id>);
+type Order = (Cost, Reverse<i32>, Reverse<i64>, u32, Reverse<Id>);
 
-/// Picks `count` of the `pool` ids: cheapest first, then higher opsState weight, higher deletion priority, higher id.
+/// Picks `count` of the `pool` ids: cheapest first, then higher opsState weight, higher deletion priority, fewer players
+/// where they count, higher id.
 ///
 /// `current` is what the record desires: a live server of the pool outside it was chosen earlier. `kept` are ids that
 /// may not be chosen; fewer than `count` are returned when too few others are left.
-pub(super) fn choose(pool: &IdSet, current: &IdSet, kept: &IdSet, servers: &[Server], count: u64) -> IdSet {
+pub(super) fn choose(
+    pool: &IdSet,
+    current: &IdSet,
+    kept: &IdSet,
+    servers: &[Server],
+    by_players: bool,
+    count: u64,
+) -> IdSet {
     if count == 0 {
         return IdSet::new();
     }
@@ -40,7 +49,7 @@ pub(super) fn choose(pool: &IdSet, current: &IdSet, kept: &IdSet, servers: &[Ser
     let mut ordered: Vec<(Order, Id)> = servers
         .iter()
         .filter(|server| candidates.contains(server.id))
-        .map(|server| (order(server, current), server.id))
+        .map(|server| (order(server, current, by_players), server.id))
         .collect();
     ordered.sort_unstable();
 
@@ -62,11 +71,11 @@ fn clamp(count: u64) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
 }
 
-fn order(server: &Server, current: &IdSet) -> Order {
+fn order(server: &Server, current: &IdSet, by_players: bool) -> Order {
     let standing = server.standing;
     let cost = if server.is_live() && !current.contains(server.id) && standing.weight >= 0 {
         Cost::Chosen
-    } else if standing.is_kill() {
+    } else if standing.is_kill() || server.marked {
         Cost::Kill
     } else if matches!(server.stage(), Some(Stage::Live)) {
         Cost::Live
@@ -77,6 +86,7 @@ fn order(server: &Server, current: &IdSet) -> Order {
         cost,
         Reverse(standing.weight),
         Reverse(server.deletion_priority),
+        if by_players { server.players } else { 0 },
         Reverse(server.id),
     )
 }

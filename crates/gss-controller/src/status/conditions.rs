@@ -2,11 +2,14 @@
 
 use api_types::{
     Condition,
-    keys::condition::{DEGRADED, PROGRESSING, READY, SCALE_IN_BLOCKED},
+    keys::condition::{DEGRADED, NEEDS_INTERVENTION, PROGRESSING, READY, SCALE_IN_BLOCKED},
 };
 
 use super::{Counts, Outcome, updates};
-use crate::{observe::Observed, plan::Plan};
+use crate::{
+    observe::Observed,
+    plan::{Plan, server::Stage},
+};
 
 /// Ids named in a message; more are counted.
 const NAMED: usize = 5;
@@ -50,6 +53,8 @@ reasons! {
         Updating,
         /// Servers are being deleted.
         Deleting,
+        /// Servers wait for their last player, and then are deleted.
+        Draining,
         /// Servers were created and are not ready yet.
         Starting,
     }
@@ -146,12 +151,17 @@ fn progressing(observed: &Observed, plan: &Plan, outcome: &Outcome, counts: &Cou
         )
     } else if let Some(message) = updates::progress(plan) {
         (ProgressReason::Updating, message)
-    } else if counts.leaving > 0 || !plan.delete.is_empty() || plan.kill.is_some() {
+    } else if counts.leaving > drained(observed) || !plan.delete.is_empty() || plan.kill.is_some() {
         (ProgressReason::Deleting, deleting(observed, counts))
     } else if unready > 0 || !outcome.complete {
         (
             ProgressReason::Starting,
             format!("{unready} servers are starting"),
+        )
+    } else if counts.leaving > 0 {
+        (
+            ProgressReason::Draining,
+            format!("{} servers go when their last player has left", counts.leaving),
         )
     } else {
         (ProgressReason::Settled, updates::at_rest(plan))
@@ -164,13 +174,57 @@ fn progressing(observed: &Observed, plan: &Plan, outcome: &Outcome, counts: &Cou
     )
 }
 
+/// Servers that wait for their players.
+fn drained(observed: &Observed) -> u64 {
+    let drains = observed
+        .servers
+        .iter()
+        .filter(|server| server.stage() == Some(&Stage::Draining));
+    drains.count() as u64
+}
+
 fn deleting(observed: &Observed, counts: &Counts) -> String {
-    let held = observed.servers.iter().filter(|server| server.is_held()).count();
     let leaving = counts.leaving;
-    match held {
-        0 => format!("{leaving} servers are being deleted"),
-        held => format!("{leaving} servers are being deleted, {held} of them held by hook preDelete"),
+    let drained = drained(observed);
+    let held = observed.servers.iter().filter(|server| server.is_held()).count() as u64 - drained;
+    let held = match held {
+        0 => String::new(),
+        held => format!(", {held} of them held by hook preDelete"),
+    };
+    let drained = match drained {
+        0 => String::new(),
+        drained => format!(", {drained} of them wait for their last player"),
+    };
+    format!("{leaving} servers are being deleted{held}{drained}")
+}
+
+/// Condition `NeedsIntervention`, where a policy can bring it about or did.
+pub(super) fn needs_intervention(observed: &Observed, plan: &Plan) -> Option<Condition> {
+    let mut before = observed.set.status.conditions.iter();
+    let known = before.any(|condition| condition.type_ == NEEDS_INTERVENTION);
+    let failures = &plan.failures;
+    if !failures.needs_intervention() {
+        let message = "no limit of failures is reached".to_owned();
+        return known.then(|| condition(NEEDS_INTERVENTION, false, "NotNeeded", message));
     }
+    let count = failures.next.as_ref().map_or(0, |failures| failures.count);
+    let limit = failures.limit.unwrap_or_default();
+    let stuck = match failures.stuck.len() {
+        0 => String::new(),
+        _ => format!(
+            "; servers {} have failed and stay as they are",
+            failures.stuck.to_joined()
+        ),
+    };
+    Some(condition(
+        NEEDS_INTERVENTION,
+        true,
+        "TooManyFailures",
+        format!(
+            "{count} servers have failed and failurePolicy.maxFailures is {limit}: failed servers are no longer replaced{stuck}; \
+             look at them, and change the set's spec to count anew"
+        ),
+    ))
 }
 
 fn scale_in_blocked(observed: &Observed, plan: &Plan) -> Condition {

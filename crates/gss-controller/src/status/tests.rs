@@ -3,11 +3,11 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use api_types::{GameServerSetView, GameServerView};
+use api_types::GameServerSetView;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{memory::Pending, observe::assemble, plan};
+use crate::{memory::Pending, observe::assemble, plan, views::GameServerView};
 
 const NOW: &str = "2026-05-04T03:02:01Z";
 
@@ -314,4 +314,91 @@ fn of_a_set_that_is_not_taken_over_only_that_is_said() {
     ] {
         assert_eq!(observed(other).awaiting_take_over(), 0);
     }
+}
+
+fn with_players(id: u32, status: Value, spec: Value) -> Arc<GameServerView> {
+    let mut status = status;
+    status["reported"] = json!({ "podUID": format!("pod-{id}"), "health": status["health"] });
+    Arc::new(
+        serde_json::from_value(json!({
+            "metadata": { "name": format!("arena-{id}"),
+                "ownerReferences": [{ "kind": "Pod", "uid": format!("pod-{id}"), "controller": true }] },
+            "spec": spec,
+            "status": status,
+        }))
+        .unwrap(),
+    )
+}
+
+#[test]
+fn players_are_summed_over_the_servers_that_stay() {
+    let spec = json!({ "replicas": 2, "players": { "capacity": 10, "drainWhenEmpty": true } });
+    let pods = (0..3).map(|id| pod(id, &[], ready_since(NOW))).collect();
+    let claim = json!({ "podUID": "pod-2", "reason": "Draining", "time": NOW });
+    let servers = vec![
+        with_players(0, json!({ "players": { "count": 3 } }), json!({})),
+        with_players(1, json!({ "players": { "count": 4, "capacity": 30 } }), json!({})),
+        with_players(
+            2,
+            json!({ "players": { "count": 9 }, "deletionClaim": claim }),
+            json!({}),
+        ),
+    ];
+    let report = report(set(spec, json!({})), pods, servers);
+    let players = report.status.players.as_ref().unwrap();
+    assert_eq!(
+        (players.count, players.capacity, players.load_percent),
+        (7, Some(40), Some(17))
+    );
+    assert_eq!(report.status.draining_replicas, Some(1));
+    assert_eq!(
+        (report.status.available_replicas, report.status.current_replicas),
+        (2, 3)
+    );
+    let progressing = condition(&report, "Progressing");
+    assert_eq!(
+        (progressing.status.as_str(), progressing.reason.as_str()),
+        ("True", "Draining")
+    );
+}
+
+#[test]
+fn a_set_without_players_says_nothing_of_them() {
+    let report = report(
+        set(json!({}), json!({})),
+        vec![pod(0, &[], ready_since(NOW))],
+        vec![],
+    );
+    let status = &report.status;
+    assert_eq!(
+        (&status.players, &status.draining_replicas, &status.failures),
+        (&None, &None, &None)
+    );
+    assert!(
+        status
+            .conditions
+            .iter()
+            .all(|found| found.type_ != "NeedsIntervention")
+    );
+}
+
+#[test]
+fn a_set_whose_servers_fail_too_often_needs_somebody() {
+    let spec = json!({ "failurePolicy": { "behavior": "Delete", "maxFailures": 1 } });
+    let failed = |id| with_players(id, json!({ "health": "Failed" }), json!({}));
+    let pods = || vec![pod(0, &[], ready_since(NOW)), pod(1, &[], ready_since(NOW))];
+    let first = report(set(spec.clone(), json!({})), pods(), vec![failed(0), failed(1)]);
+    let said = condition(&first, "NeedsIntervention");
+    assert_eq!(
+        (said.status.as_str(), said.reason.as_str()),
+        ("True", "TooManyFailures")
+    );
+    assert!(said.message.contains("servers 1 have failed"), "{}", said.message);
+    assert_eq!(first.status.failures.as_ref().unwrap().count, 2);
+    let mut changed = spec;
+    changed["failurePolicy"]["maxFailures"] = json!(9);
+    let stored = status_patch(&first.status)["status"].clone();
+    let second = report(set(changed, stored), pods(), vec![]);
+    assert_eq!(condition(&second, "NeedsIntervention").status, "False");
+    assert_eq!(second.status.failures, None, "they count anew");
 }

@@ -10,6 +10,7 @@
 mod births;
 mod claims;
 mod hooks;
+mod players;
 mod process;
 mod restricted;
 mod scaling;

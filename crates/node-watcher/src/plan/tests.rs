@@ -31,6 +31,37 @@ fn a_newborn_server_on_a_node_that_is_well_costs_nothing() {
 }
 
 #[test]
+fn the_external_address_is_written_once_and_goes_with_the_node() {
+    let outside = node("node-1")
+        .address("InternalIP", "10.0.0.1")
+        .address("ExternalIP", "203.0.113.7");
+    let address = there(&pod(), &game_server(), &outside).address.unwrap();
+    assert_eq!(
+        (address.public_ip.as_deref(), address.condition),
+        (Some("203.0.113.7"), None)
+    );
+    let told = |server: GameServer| server.edit(|it| it["status"]["publicIP"] = json!("203.0.113.7"));
+    assert!(!there(&pod(), &told(game_server()), &outside).writes());
+    let inside = node("node-1").address("InternalIP", "10.0.0.1");
+    assert!(
+        !there(&pod(), &game_server(), &inside).writes(),
+        "its host IP is in podStatus"
+    );
+    let gone = there(&pod(), &told(game_server()), &inside).address.unwrap();
+    assert_eq!(gone.public_ip, None);
+    let missing = NodeSeen::Missing(Duration::from_secs(9));
+    let lost = at(&pod(), &told(game_server()), missing, &POLICY);
+    assert_eq!(
+        lost.address.unwrap().public_ip.as_deref(),
+        Some("203.0.113.7"),
+        "sent again with the condition"
+    );
+    let ill = told(game_server()).condition("False", "Ready:NodeStatusUnknown");
+    let moved = at(&pod(), &ill, NodeSeen::Unbound, &POLICY);
+    assert_eq!(moved.address.unwrap().public_ip, None);
+}
+
+#[test]
 fn report_normal_writes_the_condition_of_every_bound_server_once() {
     let policy = Policy {
         report_normal: true,

@@ -15,6 +15,8 @@ pub(crate) struct GameServerView {
     pub node_label: Option<String>,
     /// Condition `NodeNormal`.
     pub condition: Option<GameServerCondition>,
+    /// `status.publicIP`.
+    pub public_ip: Option<String>,
 }
 
 impl GameServerView {
@@ -31,7 +33,8 @@ impl GameServerView {
     pub(crate) fn differs(&self, other: &Self) -> bool {
         let seen = |it: &Self| (it.metadata.uid.clone(), it.metadata.owner_references.clone());
         seen(self) != seen(other)
-            || (&self.node_label, &self.condition) != (&other.node_label, &other.condition)
+            || (&self.node_label, &self.condition, &self.public_ip)
+                != (&other.node_label, &other.condition, &other.public_ip)
     }
 }
 
@@ -45,6 +48,8 @@ struct WireGameServer {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct WireStatus {
+    #[serde(rename = "publicIP")]
+    public_ip: Option<String>,
     conditions: Option<Vec<GameServerCondition>>,
 }
 
@@ -57,6 +62,7 @@ impl From<WireGameServer> for GameServerView {
                 .remove(keys::label::NODE_NAME)
                 .map(|name| name.to_string()),
             metadata: identity(metadata),
+            public_ip: game_server.status.public_ip,
             condition: game_server
                 .status
                 .conditions

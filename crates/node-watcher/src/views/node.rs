@@ -13,6 +13,15 @@ pub(crate) struct NodeView {
     pub metadata: Meta,
     /// What is wrong with it.
     pub health: Health,
+    /// Its first address of type ExternalIP.
+    pub public_ip: Option<String>,
+}
+
+impl NodeView {
+    /// Whether a server's condition or address may differ between the two.
+    pub(crate) fn differs(&self, other: &Self) -> bool {
+        (&self.health, &self.public_ip) != (&other.health, &other.public_ip)
+    }
 }
 
 /// What is wrong with a node; two equal ones give every server the same condition.
@@ -104,6 +113,15 @@ struct WireTaint {
 #[serde(default)]
 struct WireStatus {
     conditions: Option<Vec<WireCondition>>,
+    addresses: Option<Vec<WireAddress>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct WireAddress {
+    #[serde(rename = "type")]
+    type_: String,
+    address: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -142,7 +160,15 @@ impl From<WireNode> for NodeView {
             })
             .collect();
         taints.sort_unstable();
+        let public_ip = node
+            .status
+            .addresses
+            .into_iter()
+            .flatten()
+            .find(|it| it.type_ == "ExternalIP" && !it.address.is_empty())
+            .map(|it| it.address);
         Self {
+            public_ip,
             health: Health {
                 terminating: node.metadata.is_terminating(),
                 troubles,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use api_types::{
-    GameServerSetView, GameServerView, LifecycleHook, PodUpdatePolicy, UpdateStrategyType,
+    GameServerSetView, LifecycleHook, PodUpdatePolicy, UpdateStrategyType,
     keys::{annotation, claim_reason, label, lifecycle},
 };
 
@@ -24,7 +24,7 @@ use crate::{
         record::{Record, Taken},
         server,
     },
-    views::PodView,
+    views::{GameServerView, PodView},
 };
 
 /// The set's rules for updates. A strategy that is not known halts them: guessing could cost every server.
