@@ -1,7 +1,7 @@
 //! The CustomResourceDefinitions, with their validation rules.
 //!
 //! The schema's shape and texts come from the Rust types; its bounds and rules are tables in `game_server_rules`,
-//! `set_rules`, `quality_rules`, `template_rules`, `network_rules` and `player_rules`. `cargo xtask gen-crds` writes the result to
+//! `set_rules`, `quality_rules`, `template_rules`, `network_rules`, `player_rules` and `autoscaling_rules`. `cargo xtask gen-crds` writes the result to
 //! `crds/`. Nothing else in the system validates at admission: there is no webhook.
 
 use k8s_openapi::{
@@ -14,6 +14,7 @@ use serde_json::json;
 
 use crate::{GameServer, GameServerSet};
 
+mod autoscaling_rules;
 mod columns;
 mod game_server_rules;
 mod network_rules;
@@ -120,6 +121,7 @@ pub fn game_server_set() -> Result<ext::CustomResourceDefinition, CrdError> {
     nodes.extend(quality_rules::nodes());
     nodes.extend(network_rules::nodes());
     nodes.extend(player_rules::set_nodes());
+    nodes.extend(autoscaling_rules::nodes());
     definition::<GameServerSet>("gss", &columns, &columns::SET_WIDE, Some(scale), &nodes)
 }
 

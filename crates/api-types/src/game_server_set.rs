@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{int_or_string::IntOrString, keys, object::custom_object};
 
+mod autoscaling;
 mod failure;
 mod lifecycle;
 mod players;
@@ -14,6 +15,7 @@ mod status;
 mod template;
 mod update;
 
+pub use autoscaling::{PlayerAutoscaling, PlayerAutoscalingStatus};
 pub use failure::{FailureBehavior, FailurePolicy, Failures};
 pub use lifecycle::{Eviction, EvictionSafety, Lifecycle, LifecycleHook, Network, NetworkParam};
 pub use players::{Players, SetPlayers};
@@ -100,6 +102,9 @@ pub struct GameServerSetSpec {
     /// What happens to servers that have failed. Absent: a Pod that has ended is replaced, and nothing else is judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure_policy: Option<FailurePolicy>,
+    /// How replicas follow the number of players.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub player_autoscaling: Option<PlayerAutoscaling>,
 }
 
 #[cfg(test)]

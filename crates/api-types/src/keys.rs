@@ -123,6 +123,8 @@ pub mod field_manager {
     pub const NETWORK_PLUGINS: &str = "gamekeeper-network-plugins";
     /// Writes what game servers report about themselves.
     pub const GAME_API: &str = "gamekeeper-game-api";
+    /// Writes replicas as players come and go, and says why in the set's status.
+    pub const PLAYER_AUTOSCALER: &str = "gamekeeper-player-autoscaler";
 }
 
 /// Environment variables of a game server's containers, by which it finds game-api. On Pods; gss-controller.

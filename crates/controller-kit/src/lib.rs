@@ -7,6 +7,7 @@
 //! | [`watch`], [`store`] | thin watches into indexed stores of narrow types |
 //! | [`queue`] | deduplicated keys, bounded concurrency, per-key backoff |
 //! | [`write`](mod@write) | the four mutating shapes and their outcomes |
+//! | [`tally`] | sums over groups of objects, kept with each event |
 //! | [`echo`] | own writes that the cache does not show yet |
 //! | [`events`] | Kubernetes events that can never crowd out real writes |
 //! | [`admin`] | `/livez`, `/readyz`, `/metrics` |
@@ -56,6 +57,7 @@ pub mod resource;
 pub mod runtime;
 pub mod store;
 mod supervise;
+pub mod tally;
 pub mod telemetry;
 pub mod watch;
 pub mod write;

@@ -42,6 +42,20 @@ pub const CONTROLLER_REVISION: ResourceKind = grouped("apps", "controllerrevisio
 /// PodDisruptionBudgets.
 pub const POD_DISRUPTION_BUDGET: ResourceKind =
     grouped("policy", "poddisruptionbudgets", "PodDisruptionBudget");
+/// HorizontalPodAutoscalers.
+pub const HORIZONTAL_POD_AUTOSCALER: ResourceKind = ResourceKind {
+    version: "v2",
+    ..grouped(
+        "autoscaling",
+        "horizontalpodautoscalers",
+        "HorizontalPodAutoscaler",
+    )
+};
+/// KEDA's ScaledObjects.
+pub const SCALED_OBJECT: ResourceKind = ResourceKind {
+    version: "v1alpha1",
+    ..grouped("keda.sh", "scaledobjects", "ScaledObject")
+};
 /// Leases.
 pub const LEASE: ResourceKind = grouped("coordination.k8s.io", "leases", "Lease");
 

@@ -78,6 +78,8 @@ pub fn compute(observed: &Observed, plan: &Plan, outcome: &Outcome, clock: Times
         label_selector: Some(format!("{}={}", label::OWNER_GSS, observed.set.metadata.name)),
         conditions: Vec::new(),
         plan: before.plan.clone(),
+        // Another controller's: neither compared nor in the patch.
+        player_autoscaling: before.player_autoscaling.clone(),
     };
     if bug::active("status-as-truth") {
         status.ready_replicas = status.ready_replicas.max(before.ready_replicas);

@@ -2,6 +2,7 @@
 //!
 //! A cluster with `kwok` nodes and running controllers is expected: `cargo xtask test --only kwok`, see docs/testing.md.
 
+mod autoscaling;
 mod claim;
 mod deletion;
 mod documented;

@@ -1,5 +1,6 @@
 //! How the controllers are started.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::process::Controller;
@@ -41,6 +42,8 @@ pub struct FleetOptions {
     pub network_replicas: usize,
     /// Extra flags of network-plugins.
     pub network_args: Vec<String>,
+    /// Where external-scaler answers KEDA; it doesn't run without.
+    pub scaler_address: Option<SocketAddr>,
     /// Probes run centrally, through the API server, instead of on the real node.
     pub central: bool,
     /// Extra flags of every controller.
@@ -67,7 +70,13 @@ impl FleetOptions {
             Controller::Gss => (self.gss_replicas, self.gss_args.clone()),
             Controller::PodSync => (self.pod_sync_replicas, self.pod_sync_args.clone()),
             Controller::NetworkPlugins => (self.network_replicas, self.network_args.clone()),
-            Controller::Gs | Controller::NodeWatcher => (1, Vec::new()),
+            Controller::Gs | Controller::NodeWatcher | Controller::PlayerAutoscaler => (1, Vec::new()),
+            Controller::ExternalScaler => {
+                let flags = self
+                    .scaler_address
+                    .map(|address| owned(&["--scaler-address", &address.to_string()]));
+                (usize::from(flags.is_some()), flags.unwrap_or_default())
+            }
             Controller::QualityProber => (usize::from(!self.central), owned(&["--mode", "actions"])),
             Controller::NodeProber => {
                 let flags = node.map(|node| {
@@ -103,6 +112,7 @@ impl Default for FleetOptions {
             pod_sync_args: Vec::new(),
             network_replicas: 1,
             network_args: Vec::new(),
+            scaler_address: None,
             central: false,
             common_args: Vec::new(),
             cluster_dir: None,

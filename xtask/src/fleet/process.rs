@@ -30,6 +30,10 @@ pub enum Controller {
     NetworkPlugins,
     /// Turns changes of probes' results into actions.
     QualityProber,
+    /// Lets replicas follow players.
+    PlayerAutoscaler,
+    /// Answers KEDA; where it is asked for.
+    ExternalScaler,
     /// Probes the Pods of the real node; where the cluster has one.
     NodeProber,
     /// Probes all Pods through the API server and acts, in place of the two.
@@ -38,13 +42,14 @@ pub enum Controller {
 
 impl Controller {
     /// Every controller that any cluster has, in the order an installation starts them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Gss,
         Self::Gs,
         Self::PodSync,
         Self::NodeWatcher,
         Self::NetworkPlugins,
         Self::QualityProber,
+        Self::PlayerAutoscaler,
     ];
 
     /// The ServiceAccount's name, and the beginning of the log's.
@@ -56,9 +61,16 @@ impl Controller {
             Self::NodeWatcher => "node-watcher",
             Self::NetworkPlugins => "network-plugins",
             Self::QualityProber => "quality-prober",
+            Self::PlayerAutoscaler => "player-autoscaler",
+            Self::ExternalScaler => "external-scaler",
             Self::NodeProber => "quality-prober-node",
             Self::CentralProber => "quality-prober-central",
         }
+    }
+
+    /// Whether it takes flags of leases.
+    const fn has_lease(self) -> bool {
+        !matches!(self, Self::ExternalScaler)
     }
 
     /// The program, and the package it is in.
@@ -89,6 +101,8 @@ struct Launch {
     extra: Vec<String>,
     cluster_dir: Option<PathBuf>,
     outlives: bool,
+    /// Whether it has a Lease: one that only reads has none.
+    leases: bool,
 }
 
 /// The running controllers. Dropping it kills what is left of them.
@@ -139,8 +153,12 @@ impl Fleet {
             directory: directory.clone(),
         };
         let real_node = crate::cluster::real_node(kubeconfig);
-        let probing = [Controller::NodeProber, Controller::CentralProber];
-        for controller in Controller::ALL.into_iter().chain(probing) {
+        let on_demand = [
+            Controller::NodeProber,
+            Controller::CentralProber,
+            Controller::ExternalScaler,
+        ];
+        for controller in Controller::ALL.into_iter().chain(on_demand) {
             let account =
                 service_account_kubeconfig(&client, kubeconfig, controller.name(), &directory).await?;
             let (replicas, flags) = options.replicas(controller, real_node.as_ref());
@@ -149,7 +167,12 @@ impl Fleet {
                     binary: binaries.join(controller.binary()),
                     kubeconfig: account.clone(),
                     log: directory.join(format!("{}-{replica}.log", controller.name())),
-                    extra: [&options.common_args[..], &flags].concat(),
+                    extra: if controller.has_lease() {
+                        [&options.common_args[..], &flags].concat()
+                    } else {
+                        flags.clone()
+                    },
+                    leases: controller.has_lease(),
                     cluster_dir: options.cluster_dir.clone(),
                     outlives: options.outlives,
                 };
@@ -415,7 +438,11 @@ impl Launch {
             .arg("--kubeconfig")
             .arg(&self.kubeconfig)
             .args(["--admin-address", &format!("127.0.0.1:{admin_port}")])
-            .args(["--lease-namespace", SYSTEM_NAMESPACE])
+            .args(if self.leases {
+                &["--lease-namespace", SYSTEM_NAMESPACE][..]
+            } else {
+                &[]
+            })
             .args(&self.extra)
             .stdin(Stdio::null())
             // A group of its own: an interrupt at the terminal ends the tool, and the tool ends its processes in order.

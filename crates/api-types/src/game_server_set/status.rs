@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{failure::Failures, players::SetPlayers};
+use super::{PlayerAutoscalingStatus, failure::Failures, players::SetPlayers};
 use crate::{condition::Condition, int_or_string::IntOrString};
 
 /// How the servers of a set are.
@@ -62,6 +62,9 @@ pub struct GameServerSetStatus {
     /// What the set has decided about its servers. Where it is absent it is rebuilt from the Pods.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<PlanRecord>,
+    /// What came of scaling by players.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub player_autoscaling: Option<PlayerAutoscalingStatus>,
 }
 
 /// One revision of the template.
