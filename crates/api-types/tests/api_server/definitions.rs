@@ -31,17 +31,32 @@ async fn columns_have_their_names_and_order() {
     let cluster = Cluster::connect().await;
     cluster
         .in_namespace(async |objects| {
-            let columns = async |plural: &str| -> Vec<String> {
+            // Those that kubectl shows without `-o wide`, then the others.
+            let columns = async |plural: &str, wide: bool| -> Vec<String> {
                 let table = objects.table(plural).await;
                 let columns = table["columnDefinitions"].as_array().unwrap().clone();
                 columns
                     .iter()
+                    .filter(|column| (column["priority"].as_i64().unwrap_or(0) > 0) == wide)
                     .map(|column| column["name"].as_str().unwrap().to_owned())
                     .collect()
             };
             assert_eq!(
-                columns("gameservers").await,
+                columns("gameservers", false).await,
                 ["Name", "STATE", "OPSSTATE", "DP", "UP", "AGE"]
+            );
+            assert_eq!(
+                columns("gameservers", true).await,
+                [
+                    "NODE",
+                    "PUBLIC-IP",
+                    "HOST-IP",
+                    "PHASE",
+                    "PLAYERS",
+                    "HEALTH",
+                    "MATCH",
+                    "GOING"
+                ]
             );
             let set = [
                 "Name",
@@ -54,7 +69,11 @@ async fn columns_have_their_names_and_order() {
                 "PreDelete",
                 "AGE",
             ];
-            assert_eq!(columns("gameserversets").await, set);
+            assert_eq!(columns("gameserversets", false).await, set);
+            assert_eq!(
+                columns("gameserversets", true).await,
+                ["PLAYERS", "LOAD", "DRAINING"]
+            );
             Vec::new()
         })
         .await;
