@@ -10,6 +10,7 @@
 //! | [`tally`] | sums over groups of objects, kept with each event |
 //! | [`echo`] | own writes that the cache does not show yet |
 //! | [`events`] | Kubernetes events that can never crowd out real writes |
+//! | [`server_code`] | the code by which a game server shows game-api who it is |
 //! | [`admin`] | `/livez`, `/readyz`, `/metrics` |
 //!
 //! It writes nothing by itself except core/v1 Events. A controller in one picture:
@@ -55,6 +56,7 @@ pub mod queue;
 mod requests;
 pub mod resource;
 pub mod runtime;
+pub mod server_code;
 pub mod store;
 mod supervise;
 pub mod tally;

@@ -127,7 +127,8 @@ pub(crate) fn start(runtime: &Runtime, queue: &Queue<ObjectKey>, args: &Args) {
         Arc::clone(&memory),
         host_ports,
         args.pod_concurrency.into(),
-    );
+    )
+    .with_game_api(args.game_api_url.clone());
     let controller = Arc::new(Controller {
         stores,
         memory,

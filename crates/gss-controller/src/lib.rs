@@ -4,6 +4,7 @@
 //! |---|---|
 //! | watches | GameServerSets; Pods, PersistentVolumeClaims and ControllerRevisions with label `game.kruise.io/owner-gss`; Pods with label `game.kruise.io/removed-from-gss`; GameServers |
 //! | writes, Pods | create; delete with UID; label and annotation `lifecycle.apps.kruise.io/*`; conditions `InPlaceUpdateReady` and `KruisePodReady`, where the Pod has these readiness gates; updates in place: images, `resize`, template metadata, revision; owner and owner label of a failed one that is taken out of its set |
+//! | in new Pods | with `--game-api-url`: variables SERVER_NAME, SERVER_NAMESPACE, API_SERVER_URL, API_SERVER_CODE |
 //! | writes, PersistentVolumeClaims | create; owner references |
 //! | writes, ControllerRevisions | create; `revision`; delete |
 //! | writes, GameServers | `status.deletionClaim`; label `gs-deleting`, and `spec.markedForDeletion` taken back once its Pod is gone (reclaimPolicy Delete); labels `owner-gss` and `removed-from-gss` of a failed one that is taken out of its set; the GameServer of a victim that has none |
@@ -99,6 +100,27 @@ pub struct Args {
         help_heading = "Network"
     )]
     pub host_port_max: u16,
+
+    /// URL at which game servers reach game-api. New Pods get it as API_SERVER_URL, with SERVER_NAME, SERVER_NAMESPACE and a
+    /// code of their own, API_SERVER_CODE. Default: none of the four
+    #[arg(
+        long,
+        env = "GAMEKEEPER_GAME_API_URL",
+        value_name = "URL",
+        value_parser = parse_url,
+        help_heading = "Players"
+    )]
+    pub game_api_url: Option<String>,
+}
+
+fn parse_url(text: &str) -> Result<String, String> {
+    let known = ["https://", "http://"]
+        .iter()
+        .any(|scheme| text.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()));
+    if !known || text.len() > 2048 || text.contains(|c: char| c.is_whitespace() || c == '$') {
+        return Err("expected a URL such as https://game-api.gamekeeper-system.svc".to_owned());
+    }
+    Ok(text.trim_end_matches('/').to_owned())
 }
 
 /// Runs until a signal arrives or leadership is lost.

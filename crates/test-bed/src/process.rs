@@ -5,7 +5,8 @@ use std::{
     io::{BufRead as _, BufReader},
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc,
+    sync::{Arc, Mutex, mpsc},
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
@@ -20,6 +21,8 @@ use crate::wait::{PATIENCE, eventually, pause};
 pub struct Process {
     child: Child,
     admin: String,
+    log: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
 }
 
 impl Process {
@@ -37,12 +40,17 @@ impl Process {
         let log = BufReader::new(child.stderr.take().unwrap());
         // The log goes on to the test's own output. Asking the log for the port, rather than choosing one beforehand,
         // leaves nobody the time to take it.
-        std::thread::spawn(move || {
+        let kept = Arc::new(Mutex::new(String::new()));
+        let keep = Arc::clone(&kept);
+        let reader = std::thread::spawn(move || {
             for line in log.lines().map_while(Result::ok) {
                 if let Some(address) = admin_address(&line) {
                     let _ = found.send(address);
                 }
                 eprintln!("{line}");
+                let mut keep = keep.lock().unwrap();
+                keep.push_str(&line);
+                keep.push('\n');
             }
         });
         let waited = tokio::task::spawn_blocking(move || address.recv_timeout(PATIENCE)).await;
@@ -50,7 +58,12 @@ impl Process {
             let _ = child.kill();
             panic!("{program} did not start");
         };
-        let mut process = Self { child, admin };
+        let mut process = Self {
+            child,
+            admin,
+            log: kept,
+            reader: Some(reader),
+        };
         let end = Instant::now() + PATIENCE;
         while !matches!(process.get("/readyz").await, Some((200, _))) {
             let ended = process.child.try_wait().unwrap();
@@ -74,11 +87,20 @@ impl Process {
         let end = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
+                // What it logged last is read.
+                if let Some(reader) = self.reader.take() {
+                    reader.join().unwrap();
+                }
                 return status;
             }
             assert!(Instant::now() < end, "no end after SIGTERM");
             pause().await;
         }
+    }
+
+    /// What it has logged so far; all of it once it was [terminated](Self::terminate).
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
     }
 
     /// Sum of a metric over the series whose labels contain each of `labels`; 0 without any.

@@ -30,7 +30,7 @@ pub struct Options {
 }
 
 /// Name, flags, and flags of the short form.
-const BENCHMARKS: [(&str, &str, &str); 16] = [
+const BENCHMARKS: [(&str, &str, &str); 17] = [
     ("create", "create", "create --servers 100 --rest 10"),
     (
         "sync-10",
@@ -85,6 +85,7 @@ const BENCHMARKS: [(&str, &str, &str); 16] = [
         "network --servers 500",
         "network --servers 40 --rest 3",
     ),
+    ("game-api", "game-api", "game-api --short"),
     ("file", "file", "file --changes 10"),
     (
         "probe",

@@ -4,6 +4,7 @@ mod all;
 mod create;
 mod file;
 mod flip;
+mod game_api;
 mod idle;
 mod memory;
 mod network;
@@ -33,6 +34,8 @@ pub enum Bench {
     File(file::Options),
     /// Times a dead process until it is an opsState, and reads what probes cost a node, by its runtime and through the API server
     Probe(probe::Options),
+    /// Times reports of many game servers, counts what they write, and tries forged ones
+    GameApi(game_api::Options),
     /// Every one of these in turn
     All(all::Options),
     /// That program
@@ -55,6 +58,7 @@ impl Bench {
             Self::Flip(options) => flip::run(options).await,
             Self::File(options) => file::run(options).await,
             Self::Probe(options) => probe::run(options).await,
+            Self::GameApi(options) => game_api::run(options).await,
             Self::All(options) => all::run(options).await,
             Self::Sync(options) => sync::run(options).await,
             Self::Bare(options) => sync::bare::run(options).await,

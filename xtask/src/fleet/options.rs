@@ -46,7 +46,9 @@ pub struct FleetOptions {
     pub scaler_address: Option<SocketAddr>,
     /// Probes run centrally, through the API server, instead of on the real node.
     pub central: bool,
-    /// Extra flags of every controller.
+    /// Flags of game-api, if it is to run.
+    pub game_api: Option<Vec<String>>,
+    /// Extra flags of every controller that elects a leader.
     pub common_args: Vec<String>,
     /// Folder of the cluster whose end is also the controllers' end.
     pub cluster_dir: Option<PathBuf>,
@@ -98,6 +100,10 @@ impl FleetOptions {
                 let flags = owned(&["--mode", "central", "--execs-per-second", "1000"]);
                 (usize::from(self.central), flags)
             }
+            Controller::GameApi => {
+                let flags = self.game_api.clone();
+                (usize::from(flags.is_some()), flags.unwrap_or_default())
+            }
         }
     }
 }
@@ -114,6 +120,7 @@ impl Default for FleetOptions {
             network_args: Vec::new(),
             scaler_address: None,
             central: false,
+            game_api: None,
             common_args: Vec::new(),
             cluster_dir: None,
             outlives: false,

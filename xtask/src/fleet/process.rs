@@ -38,6 +38,8 @@ pub enum Controller {
     NodeProber,
     /// Probes all Pods through the API server and acts, in place of the two.
     CentralProber,
+    /// Takes what game servers report; where it is asked for.
+    GameApi,
 }
 
 impl Controller {
@@ -65,12 +67,13 @@ impl Controller {
             Self::ExternalScaler => "external-scaler",
             Self::NodeProber => "quality-prober-node",
             Self::CentralProber => "quality-prober-central",
+            Self::GameApi => "game-api",
         }
     }
 
     /// Whether it takes flags of leases.
     const fn has_lease(self) -> bool {
-        !matches!(self, Self::ExternalScaler)
+        !matches!(self, Self::ExternalScaler | Self::GameApi)
     }
 
     /// The program, and the package it is in.
@@ -157,6 +160,7 @@ impl Fleet {
             Controller::NodeProber,
             Controller::CentralProber,
             Controller::ExternalScaler,
+            Controller::GameApi,
         ];
         for controller in Controller::ALL.into_iter().chain(on_demand) {
             let account =

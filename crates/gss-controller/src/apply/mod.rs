@@ -66,6 +66,8 @@ pub struct Apply {
     events: Events,
     memory: Arc<Memory>,
     host_ports: Arc<HostPortBook>,
+    /// Where game-api answers, if servers are to know.
+    game_api: Option<String>,
     /// Requests about Pods under way, in all sets together. First come, first served: a large set holds up another by its
     /// share of requests at most, not by its size.
     requests: Semaphore,
@@ -96,8 +98,18 @@ impl Apply {
             events,
             memory,
             host_ports,
+            game_api: None,
             requests: Semaphore::new(pod_concurrency),
             pod_concurrency,
+        }
+    }
+
+    /// New Pods are told where game-api answers, and each gets a code of its own.
+    #[must_use]
+    pub fn with_game_api(self, url: Option<String>) -> Self {
+        Self {
+            game_api: url,
+            ..self
         }
     }
 

@@ -11,6 +11,7 @@ use controller_kit::{
     key::ObjectKey,
     queue::ReconcileError,
     resource::POD,
+    server_code,
     write::{Created, MetaOnly, PatchKind, Precondition, Target, WriteError},
 };
 use jiff::Timestamp;
@@ -21,7 +22,7 @@ use super::{
     claim::{Claimed, Warrant},
 };
 use crate::{
-    build::pod,
+    build::{game_api, pod},
     error::Error,
     metrics,
     plan::{Gate, hooks, ids::Id, record::Deletion},
@@ -88,6 +89,10 @@ impl Pass<'_> {
         {
             // A server that cannot be reached is there to be looked at; network-plugins says on its GameServer what is wrong.
             tracing::debug!(object.namespace = %pod_key.namespace, object.name = %name, message = problem.message, "no host ports");
+        }
+        if let Some(url) = &self.apply.game_api {
+            let code = server_code::code(&self.key.namespace, &name, &server_code::secret());
+            game_api::add_environment(&mut body, url, &code);
         }
         match self.apply.writer.create::<_, MetaOnly>(&target, &body).await {
             Ok(Created::New(made)) => {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::{canonical, template::Template};
+use super::{canonical, game_api, template::Template};
 
 /// What the API server, its admission plugins and the controllers add to every Pod's spec.
 const ADDED: [&str; 8] = [
@@ -55,6 +55,7 @@ pub fn is_made_from(
     }
     drop_added_items(wanted, found);
     drop_host_ports(wanted, found);
+    game_api::drop_environment(wanted, found);
     drop_own(wanted, own_images, own_resources);
     drop_own(found, own_images, own_resources);
     metadata && wanted == found
@@ -133,7 +134,7 @@ fn drop_host_ports(wanted: &Map<String, Value>, found: &mut Map<String, Value>) 
 }
 
 /// Keeps some items of a list, and no empty list.
-fn retain(object: &mut Map<String, Value>, list: &str, keep: impl FnMut(&Value) -> bool) {
+pub(super) fn retain(object: &mut Map<String, Value>, list: &str, keep: impl FnMut(&Value) -> bool) {
     if let Some(Value::Array(items)) = object.get_mut(list) {
         items.retain(keep);
         if items.is_empty() {
@@ -229,6 +230,9 @@ mod tests {
         open["spec"]["containers"][0]["ports"] =
             json!([{ "containerPort": 80, "hostPort": 8000, "protocol": "TCP" }]);
         assert!(made(&open, &[]), "a host port chosen when the Pod was made");
+        let mut told = pod();
+        told["spec"]["containers"][0]["env"] = json!([{ "name": "SERVER_NAME", "value": "arena-0" }, { "name": "API_SERVER_CODE", "value": "gk1_x" }]);
+        assert!(made(&told, &[]), "what game-api's servers are told");
         let mut more = pod();
         more["spec"]["containers"][0]["env"] = json!([{ "name": "A", "value": "1" }]);
         assert!(!made(&more, &[]), "something that is no longer in the template");

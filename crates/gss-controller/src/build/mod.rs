@@ -2,6 +2,7 @@
 
 pub mod canonical;
 pub mod claim;
+pub mod game_api;
 pub mod game_server;
 pub mod in_place;
 pub mod live;

@@ -9,6 +9,7 @@
 
 mod births;
 mod claims;
+mod game_api;
 mod hooks;
 mod players;
 mod process;

@@ -1,0 +1,3 @@
+module gamekeeper.example/client
+
+go 1.24
