@@ -63,17 +63,18 @@ impl Table {
             .collect()
     }
 
-    /// The cells of the row whose first cell is `name`, as text, without the last one, which is the age.
+    /// The cells of the row whose first cell is `name`, as text: those that are shown without `-o wide`, but for the age.
     pub fn row(&self, name: &str) -> Option<Vec<String>> {
         let row = self
             .rows
             .iter()
             .find(|row| row.cells.first().is_some_and(|cell| cell == name))?;
         let text = |cell: &Value| cell.as_str().map_or_else(|| cell.to_string(), str::to_owned);
+        let shown = self.columns.iter().zip(&row.cells);
         Some(
-            row.cells[..row.cells.len().saturating_sub(1)]
-                .iter()
-                .map(text)
+            shown
+                .filter(|(column, _)| column.priority == 0 && column.name != "AGE")
+                .map(|(_, cell)| text(cell))
                 .collect(),
         )
     }
