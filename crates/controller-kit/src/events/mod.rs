@@ -164,12 +164,11 @@ impl Publisher {
             }
             let wait = if self.folded.has_pending() {
                 let now = Instant::now();
-                let pause = not_before.saturating_duration_since(now);
-                match if pause.is_zero() {
-                    bucket.take(now)
-                } else {
-                    Err(pause)
-                } {
+                let due = match not_before.saturating_duration_since(now) {
+                    Duration::ZERO => bucket.take(now),
+                    pause => Err(pause),
+                };
+                match due {
                     Ok(()) => {
                         self.write_next().await;
                         not_before = Instant::now() + pause_after(now.elapsed());

@@ -2,7 +2,7 @@
 
 use std::{
     convert::Infallible,
-    future::Future,
+    future::{Future, Ready},
     pin::Pin,
     task::{Context, Poll},
 };
@@ -76,19 +76,7 @@ where
     A: prost::Message + Send + 'static,
 {
     let mut grpc = Grpc::new(ProstCodec::<A, Q>::default());
-    let mut answer = Some(answer);
-    let once = tower::service_fn(move |request: Request<Q>| {
-        let result = answer
-            .take()
-            .map_or_else(
-                || Err(Status::internal("asked twice")),
-                |answer| answer(request.into_inner()),
-            )
-            .map(Response::new);
-        count(method, &result);
-        std::future::ready(result)
-    });
-    grpc.unary(once, request).await
+    grpc.unary(tower::service_fn(once(method, answer)), request).await
 }
 
 async fn streaming<Q, A, S>(
@@ -102,8 +90,17 @@ where
     S: Stream<Item = Result<A, Status>> + Send + 'static,
 {
     let mut grpc = Grpc::new(ProstCodec::<A, Q>::default());
+    grpc.server_streaming(tower::service_fn(once(method, answer)), request)
+        .await
+}
+
+/// Answers the one request there is, and counts how.
+fn once<Q, T>(
+    method: &'static str,
+    answer: impl FnOnce(Q) -> Result<T, Status>,
+) -> impl FnMut(Request<Q>) -> Ready<Result<Response<T>, Status>> {
     let mut answer = Some(answer);
-    let once = tower::service_fn(move |request: Request<Q>| {
+    move |request| {
         let result = answer
             .take()
             .map_or_else(
@@ -113,8 +110,7 @@ where
             .map(Response::new);
         count(method, &result);
         std::future::ready(result)
-    });
-    grpc.server_streaming(once, request).await
+    }
 }
 
 fn count<T>(method: &'static str, result: &Result<Response<T>, Status>) {
