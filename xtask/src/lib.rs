@@ -3,6 +3,7 @@
 mod alerts;
 pub mod bench;
 mod cargo;
+pub mod chart;
 pub mod cluster;
 mod debian;
 pub mod demo;
@@ -10,6 +11,9 @@ mod envoy;
 pub mod faults;
 pub mod fleet;
 pub mod gen_crds;
+mod generated;
+pub mod image;
 mod prometheus;
+pub mod rbac;
 pub mod test;
 pub mod trial;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{bench, cluster, demo, faults, gen_crds, test, trial};
+use xtask::{bench, chart, cluster, demo, faults, gen_crds, image, rbac, test, trial};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -34,6 +34,14 @@ enum Command {
     Bench(bench::Bench),
     /// Write crds/ from the types
     GenCrds(gen_crds::GenCrdsArgs),
+    /// Write the image of a release as a file, without Docker
+    Image(image::ImageArgs),
+    /// Write e2e/rbac/ and the chart's rights from what each controller may do
+    GenRbac(rbac::GenRbacArgs),
+    /// Write what the chart has of the rest: CRDs, alerts, dashboards, the schema of its values
+    GenChart(chart::GenChartArgs),
+    /// Write deploy/gamekeeper.yaml from the chart, by Helm
+    GenManifests(chart::GenManifestsArgs),
 }
 
 #[tokio::main]
@@ -45,6 +53,10 @@ async fn main() -> ExitCode {
         Command::Faults(options) => faults::run(options).await.map(|()| ExitCode::SUCCESS),
         Command::Trial(trial) => trial.run().await.map(|()| ExitCode::SUCCESS),
         Command::GenCrds(args) => args.run().map(|()| ExitCode::SUCCESS),
+        Command::Image(args) => args.run().await.map(|()| ExitCode::SUCCESS),
+        Command::GenRbac(args) => args.run().map(|()| ExitCode::SUCCESS),
+        Command::GenChart(args) => args.run().await.map(|()| ExitCode::SUCCESS),
+        Command::GenManifests(args) => args.run().await.map(|()| ExitCode::SUCCESS),
         Command::Bench(bench) => bench.run().await.map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {

@@ -35,7 +35,7 @@ pub struct Options {
 pub enum Step {
     /// Formatting.
     Fmt,
-    /// crds/ is what the types say.
+    /// crds/, e2e/rbac/ and the chart's generated files are what the code says.
     Generated,
     /// Clippy, warnings are errors.
     Lint,
@@ -43,6 +43,8 @@ pub enum Step {
     Deny,
     /// The alert rules, by Prometheus' own promtool.
     Alerts,
+    /// The chart, by Helm itself.
+    Chart,
     /// Unit and property tests.
     Unit,
     /// Tests against a real API server without nodes.
@@ -54,12 +56,13 @@ pub enum Step {
 }
 
 impl Step {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Fmt,
         Self::Generated,
         Self::Lint,
         Self::Deny,
         Self::Alerts,
+        Self::Chart,
         Self::Unit,
         Self::Api,
         Self::Kwok,
@@ -73,6 +76,7 @@ impl Step {
             Self::Lint => "clippy",
             Self::Deny => "bans, licences, sources",
             Self::Alerts => "alert rules",
+            Self::Chart => "chart",
             Self::Unit => "unit and property tests",
             Self::Api => "tests on a real API server",
             Self::Kwok => "end to end on simulated nodes",
@@ -111,7 +115,11 @@ pub async fn run(options: Options) -> Result<()> {
 async fn run_step(step: Step, root: &Path, count: &mut Count) -> Result<()> {
     match step {
         Step::Fmt => cargo(root, &["fmt", "--all", "--check"]).await,
-        Step::Generated => crate::gen_crds::run(true),
+        Step::Generated => {
+            crate::gen_crds::run(true)?;
+            crate::rbac::run(true)?;
+            crate::chart::run(true).await
+        }
         Step::Lint => {
             cargo(
                 root,
@@ -121,6 +129,10 @@ async fn run_step(step: Step, root: &Path, count: &mut Count) -> Result<()> {
         }
         Step::Deny => deny(root).await,
         Step::Alerts => crate::alerts::test_rules(root).await,
+        Step::Chart => {
+            count.passed += crate::chart::check_by_helm(&crate::chart::Helm::build().await?).await?;
+            Ok(())
+        }
         Step::Unit => count.tests(root, &["--workspace", "--lib", "--bins"], &[]).await,
         Step::Api => api(root, count).await,
         Step::Kwok => kwok(root, count).await,

@@ -31,6 +31,8 @@ pub(crate) enum Binary {
     Kubelet,
     /// Simulated nodes.
     Kwok,
+    /// What people install charts with.
+    Helm,
 }
 
 impl Binary {
@@ -53,6 +55,7 @@ impl Binary {
             Self::Kubectl => "kubectl",
             Self::Kubelet => "kubelet",
             Self::Kwok => "kwok",
+            Self::Helm => "helm",
         }
     }
 
@@ -71,6 +74,7 @@ impl Binary {
             Self::Kubectl => ("kubernetes", "k8s.io/kubernetes/cmd/kubectl", K8S),
             Self::Kubelet => ("kubernetes", "k8s.io/kubernetes/cmd/kubelet", K8S),
             Self::Kwok => ("kwok", "sigs.k8s.io/kwok/cmd/kwok", "sigs.k8s.io/kwok"),
+            Self::Helm => ("helm", "helm.sh/helm/v3/cmd/helm", "helm.sh/helm/v3"),
         }
     }
 
@@ -234,6 +238,9 @@ fn go_missing(error: &std::io::Error, binary: Binary) -> anyhow::Error {
 
 /// Without these flags Kubernetes calls itself v0.0.0-master, and clients refuse to negotiate with that.
 fn linker_flags(module: &str, version: &str) -> String {
+    if module == "helm.sh/helm/v3" {
+        return helm_linker_flags(version);
+    }
     if module != "k8s.io/kubernetes" {
         return "-s -w".into();
     }
@@ -242,6 +249,19 @@ fn linker_flags(module: &str, version: &str) -> String {
     let package = "k8s.io/component-base/version";
     format!(
         "-s -w -X {package}.gitVersion={version} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}"
+    )
+}
+
+/// Without these flags Helm takes a chart that is only rendered to be for Kubernetes 1.20.
+fn helm_linker_flags(version: &str) -> String {
+    let kubernetes = ["pkg/chartutil", "pkg/lint/rules"].map(|package| {
+        format!(
+            "-X helm.sh/helm/v3/{package}.k8sVersionMajor=1 -X helm.sh/helm/v3/{package}.k8sVersionMinor=34"
+        )
+    });
+    format!(
+        "-s -w -X helm.sh/helm/v3/internal/version.version={version} {}",
+        kubernetes.join(" ")
     )
 }
 
@@ -267,11 +287,10 @@ fn stamp(parts: &[&str]) -> String {
 }
 
 async fn reports_version(path: &Path, version: &str) -> bool {
-    let kubectl = path.file_name().is_some_and(|name| name == "kubectl");
-    let args: &[&str] = if kubectl {
-        &["version", "--client"]
-    } else {
-        &["--version"]
+    let args: &[&str] = match path.file_name().and_then(|name| name.to_str()) {
+        Some("kubectl") => &["version", "--client"],
+        Some("helm") => &["version", "--template", "{{.Version}}"],
+        _ => &["--version"],
     };
     let Ok(output) = Command::new(path).args(args).output().await else {
         return false;
@@ -304,7 +323,8 @@ mod tests {
 
     #[test]
     fn every_binary_has_a_pinned_version() {
-        for binary in [Binary::CONTROL_PLANE.as_slice(), &[Binary::Kubelet, Binary::Kwok]].concat() {
+        let others = [Binary::Kubelet, Binary::Kwok, Binary::Helm];
+        for binary in [Binary::CONTROL_PLANE.as_slice(), &others].concat() {
             let source = Source::read(binary).unwrap();
             assert!(source.version.starts_with('v'), "{binary:?}: {}", source.version);
         }

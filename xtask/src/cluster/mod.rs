@@ -178,6 +178,15 @@ pub async fn stop_component(name: &str, component: &str) -> Result<()> {
     process.stop(local::STOP_GRACE).await
 }
 
+/// Helm, built the first time like the cluster's own programs.
+///
+/// # Errors
+/// When Go is missing or the build fails.
+pub(crate) async fn helm() -> Result<PathBuf> {
+    let [helm] = binaries::ensure([Binary::Helm]).await?;
+    Ok(helm)
+}
+
 /// Takes the cluster down and gives back all it took from the machine. `false` where there was none.
 ///
 /// # Errors

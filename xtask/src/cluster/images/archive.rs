@@ -5,42 +5,55 @@ use std::io::Write;
 use anyhow::Result;
 use serde_json::{Value, json};
 
+use super::layer::Layer;
 use crate::cluster::digest::sha256_hex;
 
-/// Writes the image of one uncompressed `layer`, made for `reference`, to `output`, to be known as `name`.
+/// What an archive says of its image.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Identity<'a> {
+    /// The reference it was made for.
+    pub(crate) reference: &'a str,
+    /// The reference it is to be known as.
+    pub(crate) name: &'a str,
+    /// OCI's name of the architecture.
+    pub(crate) architecture: &'a str,
+}
+
+/// Writes the image of one `layer` to `output`. Gives the digest of its manifest.
 ///
 /// # Errors
 /// When `output` can't be written.
-pub(super) fn write(
+pub(crate) fn write(
     output: impl Write,
-    (reference, name): (&str, &str),
-    layer: &[u8],
+    identity: Identity<'_>,
+    layer: &Layer,
     config: &Value,
-) -> Result<()> {
+) -> Result<String> {
     let mut archive = tar::Builder::new(output);
     add(&mut archive, "oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
     let image_config = serde_json::to_vec(&json!({
-        "architecture": architecture(),
+        "architecture": identity.architecture,
         "os": "linux",
         "config": config,
-        "rootfs": {"type": "layers", "diff_ids": [digest(layer)]},
+        "rootfs": {"type": "layers", "diff_ids": [layer.diff_id]},
         // The same recipe under two names is two images, as two versions of a game are. The kubelet reports the image that
         // runs by its digest, and would name either.
-        "history": [{"created_by": "cargo xtask", "comment": reference}],
+        "history": [{"created_by": "cargo xtask", "comment": identity.reference}],
     }))?;
     let manifest = serde_json::to_vec(&json!({
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "config": descriptor("application/vnd.oci.image.config.v1+json", &image_config),
-        "layers": [descriptor("application/vnd.oci.image.layer.v1.tar", layer)],
+        "layers": [descriptor(layer.media_type, &layer.stored)],
     }))?;
     let mut entry = descriptor("application/vnd.oci.image.manifest.v1+json", &manifest);
+    entry["platform"] = json!({"architecture": identity.architecture, "os": "linux"});
     entry["annotations"] = json!({
         // containerd takes the whole name from its own key; the standard one is for Docker.
-        "io.containerd.image.name": name,
-        "org.opencontainers.image.ref.name": name,
+        "io.containerd.image.name": identity.name,
+        "org.opencontainers.image.ref.name": identity.name,
     });
-    for blob in [layer, &image_config, &manifest] {
+    for blob in [&layer.stored, &image_config, &manifest] {
         add(
             &mut archive,
             &format!("blobs/{}", digest(blob).replace(':', "/")),
@@ -54,7 +67,7 @@ pub(super) fn write(
     });
     add(&mut archive, "index.json", &serde_json::to_vec(&index)?)?;
     archive.finish()?;
-    Ok(())
+    Ok(digest(&manifest))
 }
 
 fn add(archive: &mut tar::Builder<impl Write>, path: &str, content: &[u8]) -> Result<()> {
@@ -72,9 +85,9 @@ fn digest(content: &[u8]) -> String {
     format!("sha256:{}", sha256_hex(content))
 }
 
-/// The name that OCI uses for the architecture of this machine.
-fn architecture() -> &'static str {
-    match std::env::consts::ARCH {
+/// The name that OCI uses for an architecture that Rust calls `name`.
+pub(crate) fn architecture(name: &str) -> &str {
+    match name {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
         other => other,
@@ -91,13 +104,13 @@ mod tests {
     /// Files of the archive of one image under this name, by path.
     fn files_of(reference: &str) -> BTreeMap<String, Vec<u8>> {
         let mut bytes = Vec::new();
-        write(
-            &mut bytes,
-            (reference, reference),
-            b"layer",
-            &json!({"Entrypoint": ["/x"]}),
-        )
-        .unwrap();
+        let identity = Identity {
+            reference,
+            name: reference,
+            architecture: "amd64",
+        };
+        let layer = Layer::plain(b"layer".to_vec());
+        write(&mut bytes, identity, &layer, &json!({"Entrypoint": ["/x"]})).unwrap();
         let mut files = BTreeMap::new();
         for entry in tar::Archive::new(bytes.as_slice()).entries().unwrap() {
             let mut entry = entry.unwrap();

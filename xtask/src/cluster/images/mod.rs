@@ -3,10 +3,11 @@
 //! A manifest that names a registry nobody can reach runs unmodified: the caller imports a recipe under the very reference it
 //! found there, and the default pull policy takes what is on the node (for every tag but `latest`).
 
-mod archive;
+pub(crate) mod archive;
+pub(crate) mod layer;
 mod program;
 mod recipe;
-mod reference;
+pub(crate) mod reference;
 
 use std::path::Path;
 
@@ -100,11 +101,12 @@ async fn archive_file(recipe: &str, reference: &str, name: &str) -> Result<tempf
         .prefix("gamekeeper-image-")
         .suffix(".tar")
         .tempfile()?;
-    archive::write(
-        file.as_file(),
-        (&reference, &name),
-        &layer,
-        &recipe.image_config(),
-    )?;
+    let identity = archive::Identity {
+        reference: &reference,
+        name: &name,
+        architecture: archive::architecture(std::env::consts::ARCH),
+    };
+    let layer = layer::Layer::plain(layer);
+    archive::write(file.as_file(), identity, &layer, &recipe.image_config())?;
     Ok(file)
 }

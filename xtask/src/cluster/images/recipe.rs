@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::layer::LayerTar;
 use super::program::{self, OwnBinary, PackagedProgram, Program};
 
 /// Applets that images get as commands.
@@ -95,7 +96,7 @@ impl Recipe {
     /// # Errors
     /// When a file can't be read.
     pub(super) fn layer(&self, busybox: &Path, programs: &[Program]) -> Result<Vec<u8>> {
-        let mut layer = Layer::new();
+        let mut layer = LayerTar::new();
         for (folder, mode) in [
             ("bin", 0o755),
             ("etc", 0o755),
@@ -133,7 +134,7 @@ impl Recipe {
         if !working_dir.is_empty() {
             layer.parents(&format!("{working_dir}/x"))?;
         }
-        Ok(layer.tar.into_inner()?)
+        layer.finish()
     }
 
     /// The `config` part of the image's configuration.
@@ -142,69 +143,6 @@ impl Recipe {
         env.extend(self.env.iter().cloned());
         json!({"Entrypoint": self.entrypoint, "WorkingDir": self.working_dir, "Env": env})
     }
-}
-
-struct Layer {
-    tar: tar::Builder<Vec<u8>>,
-    folders: Vec<String>,
-}
-
-impl Layer {
-    fn new() -> Self {
-        Self {
-            tar: tar::Builder::new(Vec::new()),
-            folders: Vec::new(),
-        }
-    }
-
-    /// Copies a file of this machine to the absolute `path`.
-    fn copy(&mut self, from: &Path, path: &str, mode: u32) -> Result<()> {
-        let content = std::fs::read(from).with_context(|| format!("can't read {}", from.display()))?;
-        let path = path
-            .strip_prefix('/')
-            .with_context(|| format!("{path} is no absolute path"))?;
-        self.parents(path)?;
-        self.file(path, mode, &content)
-    }
-
-    fn parents(&mut self, path: &str) -> Result<()> {
-        for (end, _) in path.match_indices('/') {
-            self.folder(&path[..end], 0o755)?;
-        }
-        Ok(())
-    }
-
-    fn folder(&mut self, path: &str, mode: u32) -> Result<()> {
-        if !self.folders.iter().any(|known| known == path) {
-            self.folders.push(path.to_owned());
-            let mut header = header(tar::EntryType::Directory, mode, 0);
-            self.tar
-                .append_data(&mut header, format!("{path}/"), std::io::empty())?;
-        }
-        Ok(())
-    }
-
-    fn file(&mut self, path: &str, mode: u32, content: &[u8]) -> Result<()> {
-        let mut header = header(tar::EntryType::Regular, mode, content.len() as u64);
-        Ok(self.tar.append_data(&mut header, path, content)?)
-    }
-
-    fn link(&mut self, path: &str, target: &str) -> Result<()> {
-        let mut header = header(tar::EntryType::Symlink, 0o777, 0);
-        Ok(self.tar.append_link(&mut header, path, target)?)
-    }
-}
-
-/// No time, user or group of this machine: the same content has the same digest everywhere.
-fn header(kind: tar::EntryType, mode: u32, size: u64) -> tar::Header {
-    let mut header = tar::Header::new_gnu();
-    header.set_entry_type(kind);
-    header.set_mode(mode);
-    header.set_size(size);
-    header.set_uid(0);
-    header.set_gid(0);
-    header.set_mtime(0);
-    header
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 ///
 /// # Errors
 /// For a reference by digest (the image made here has another one) and for anything that is no reference.
-pub(super) fn normalise(reference: &str) -> Result<String> {
+pub(crate) fn normalise(reference: &str) -> Result<String> {
     if reference.contains('@') {
         bail!("{reference}: an image made here can't have a digest given beforehand; use a tag");
     }
