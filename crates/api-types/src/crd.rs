@@ -27,6 +27,7 @@ mod set_rules;
 mod template_rules;
 
 use columns::Column;
+pub use game_server_rules::CLAIMED;
 pub use rule::CrdError;
 use rule::Node;
 

@@ -12,7 +12,7 @@ use super::{
 use crate::game_server::reported::{LONGEST_HEALTH_REASON, MOST_PLAYERS};
 
 /// Message of the rule that keeps a server with a deletion claim from being allocated.
-pub(super) const CLAIMED: &str = "this game server is being deleted and can no longer be allocated";
+pub const CLAIMED: &str = "this game server is being deleted and can no longer be allocated";
 
 /// Message for priorities that no label could show.
 pub(super) const PRIORITY_MESSAGE: &str =
