@@ -40,6 +40,10 @@ pub struct Sources {
 /// The timeline, earliest first.
 pub fn timeline(sources: &Sources) -> Vec<Moment> {
     let mut line = Line::default();
+    // What happens within a second stays in this order, which is that in which it happens.
+    if let Some(pod) = &sources.pod {
+        line.push(created(&pod.metadata), "Pod", "made", Tone::Dim);
+    }
     line.server(&sources.server);
     line.writers(&sources.server);
     if let Some(pod) = &sources.pod {
@@ -156,7 +160,6 @@ impl Line {
     fn pod(&mut self, pod: &Pod) {
         const SOURCE: &str = "Pod";
         let meta = &pod.metadata;
-        self.push(created(meta), SOURCE, "made", Tone::Dim);
         if let Some(until) = &meta.deletion_timestamp {
             let grace = meta.deletion_grace_period_seconds.unwrap_or_default();
             let asked = until.0.checked_sub(jiff::SignedDuration::from_secs(grace)).ok();

@@ -1,7 +1,7 @@
 //! Recorded sessions: `tests/sessions/*.txt` hold command lines and what they print, and are compared with what they print now.
 //!
-//! Ages, UIDs and the namespace differ each time and are written `<age>`, `<uid>`, `<namespace>`; runs of spaces, which depend on
-//! them, are three. `GAMEKEEPER_RECORD=1 cargo test -p kubectl-gs --test cluster sessions` writes the files anew: read the
+//! Ages, times, UIDs, versions and the namespace differ each time and are written `<age>`, `<uid>` and so on; runs of spaces, which
+//! depend on them, are three. `GAMEKEEPER_RECORD=1 cargo test -p kubectl-gs --test cluster sessions` writes the files anew: read the
 //! difference before it is committed.
 
 use std::path::Path;
@@ -75,10 +75,13 @@ fn word_of(word: &str) -> String {
         && core.chars().all(|c| c.is_ascii_digit() || "smhdy".contains(c));
     let uid = core.len() == 36 && core.split('-').count() == 5;
     let time = core.len() == 20 && core.ends_with('Z') && core.contains('T');
-    let stand_in = match (age, uid, time) {
+    let quoted = word.strip_prefix('\'').and_then(|word| word.strip_suffix('\''));
+    let version = quoted.is_some_and(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit()));
+    let stand_in = match (age, uid, time, version) {
         (true, ..) => "<age>",
-        (_, true, _) => "<uid>",
-        (.., true) => "<time>",
+        (_, true, ..) => "<uid>",
+        (_, _, true, _) => "<time>",
+        (.., true) => "<version>",
         _ => return word.to_owned(),
     };
     word.replace(core, stand_in)
