@@ -13,6 +13,7 @@ pub mod fleet;
 pub mod gen_crds;
 mod generated;
 pub mod image;
+pub mod observability;
 mod prometheus;
 pub mod rbac;
 pub mod test;

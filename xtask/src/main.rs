@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{bench, chart, cluster, demo, faults, gen_crds, image, rbac, test, trial};
+use xtask::{
+    bench, chart, cluster, demo, faults, gen_crds, image, observability, rbac, test, trial,
+};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -42,6 +44,10 @@ enum Command {
     GenChart(chart::GenChartArgs),
     /// Write deploy/gamekeeper.yaml from the chart, by Helm
     GenManifests(chart::GenManifestsArgs),
+    /// Write docs/metrics.md from the controllers' tables of metrics
+    GenDocs(observability::GenArgs),
+    /// Write deploy/dashboards
+    GenDashboards(observability::GenArgs),
 }
 
 #[tokio::main]
@@ -57,6 +63,8 @@ async fn main() -> ExitCode {
         Command::GenRbac(args) => args.run().map(|()| ExitCode::SUCCESS),
         Command::GenChart(args) => args.run().await.map(|()| ExitCode::SUCCESS),
         Command::GenManifests(args) => args.run().await.map(|()| ExitCode::SUCCESS),
+        Command::GenDocs(args) => args.docs().map(|()| ExitCode::SUCCESS),
+        Command::GenDashboards(args) => args.dashboards().map(|()| ExitCode::SUCCESS),
         Command::Bench(bench) => bench.run().await.map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {

@@ -1,10 +1,11 @@
 //! A Prometheus for trials.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -66,6 +67,21 @@ impl Prometheus {
         Ok(value.map(str::parse).transpose()?)
     }
 
+    /// The series of `query` from one time to another, in seconds since 1970, at steps of so many seconds.
+    ///
+    /// # Errors
+    /// As [`Prometheus::get`], and when it isn't a query.
+    pub(crate) async fn range(&self, query: &str, (from, to): (f64, f64), step: f64) -> Result<Vec<Series>> {
+        let query = percent_encoded(query);
+        let path = format!("query_range?query={query}&start={from}&end={to}&step={step}");
+        let answer = self.get(&path).await?;
+        if let Some(error) = answer["error"].as_str() {
+            bail!("{error}");
+        }
+        let found = answer["data"]["result"].as_array().into_iter().flatten();
+        found.map(series).collect()
+    }
+
     /// What it answers to a GET of `/api/v1/PATH`.
     ///
     /// # Errors
@@ -87,6 +103,28 @@ impl Prometheus {
     }
 }
 
+/// Values of one series over time.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Series {
+    /// Its labels.
+    pub(crate) labels: BTreeMap<String, String>,
+    /// Time and value.
+    pub(crate) values: Vec<(f64, f64)>,
+}
+
+fn series(found: &Value) -> Result<Series> {
+    let samples = found["values"].as_array().into_iter().flatten();
+    let values = samples.map(|sample| {
+        let time = sample[0].as_f64().context("a sample without a time")?;
+        let value = sample[1].as_str().context("a sample without a value")?;
+        anyhow::Ok((time, value.parse()?))
+    });
+    Ok(Series {
+        labels: serde_json::from_value(found["metric"].clone())?,
+        values: values.collect::<Result<_>>()?,
+    })
+}
+
 fn percent_encoded(text: &str) -> String {
     let encode = |byte: u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' | b'.' => char::from(byte).to_string(),
@@ -97,10 +135,22 @@ fn percent_encoded(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::percent_encoded;
+    use serde_json::json;
+
+    use super::{percent_encoded, series};
 
     #[test]
     fn a_query_survives_the_request_line() {
         assert_eq!(percent_encoded("a{b=\"c d\"}"), "a%7Bb%3D%22c%20d%22%7D");
+    }
+
+    #[test]
+    fn a_series_is_read_with_values_that_are_no_numbers() {
+        let found = json!({"metric": {"le": "1"}, "values": [[10, "2.5"], [12.5, "NaN"], [15, "+Inf"]]});
+        let read = series(&found).unwrap();
+        assert_eq!(read.labels["le"], "1");
+        assert_eq!(read.values[0], (10.0, 2.5));
+        assert!(read.values[1].1.is_nan() && read.values[2].1.is_infinite());
+        assert!(series(&json!({"metric": {}, "values": [[1]]})).is_err());
     }
 }

@@ -35,7 +35,7 @@ pub struct Options {
 pub enum Step {
     /// Formatting.
     Fmt,
-    /// crds/, e2e/rbac/ and the chart's generated files are what the code says.
+    /// crds/, e2e/rbac/, the chart's files, docs/metrics.md and deploy/dashboards are what the code says.
     Generated,
     /// Clippy, warnings are errors.
     Lint,
@@ -115,11 +115,7 @@ pub async fn run(options: Options) -> Result<()> {
 async fn run_step(step: Step, root: &Path, count: &mut Count) -> Result<()> {
     match step {
         Step::Fmt => cargo(root, &["fmt", "--all", "--check"]).await,
-        Step::Generated => {
-            crate::gen_crds::run(true)?;
-            crate::rbac::run(true)?;
-            crate::chart::run(true).await
-        }
+        Step::Generated => generated().await,
         Step::Lint => {
             cargo(
                 root,
@@ -138,6 +134,15 @@ async fn run_step(step: Step, root: &Path, count: &mut Count) -> Result<()> {
         Step::Kwok => kwok(root, count).await,
         Step::Kubelet => kubelet(root, count).await,
     }
+}
+
+/// Files that are written from code.
+async fn generated() -> Result<()> {
+    crate::gen_crds::run(true)?;
+    crate::rbac::run(true)?;
+    crate::observability::docs::run(true)?;
+    crate::observability::dashboards::run(true)?;
+    crate::chart::run(true).await
 }
 
 async fn api(root: &Path, count: &mut Count) -> Result<()> {
@@ -265,8 +270,10 @@ async fn end_to_end(root: &Path, count: &mut Count, kubeconfig: &Path, name: &st
     let result = fleet
         .keep_running(count.tests(root, &arguments, &environment))
         .await;
+    let metrics = crate::observability::exposition::check(&fleet).await;
     let endings = fleet.stop().await;
     result?;
+    println!("{} metrics, as their tables say", metrics?.len());
     for (controller, status) in endings? {
         anyhow::ensure!(
             status.success(),

@@ -17,6 +17,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics::{WATCH_AGE, WATCH_OBJECTS, WATCH_SYNCED};
 use crate::supervise::{Phase, Supervisor};
 
 mod process;
@@ -226,9 +227,9 @@ impl Health {
     fn record_watches(&self) {
         for watch in self.watches().iter() {
             let labels = [("resource", watch.resource), ("watch", watch.name)];
-            gauge!("gamekeeper_watch_synced", &labels).set(f64::from(u8::from(watch.is_primed())));
-            gauge!("gamekeeper_watch_last_event_age_seconds", &labels).set(watch.age().as_secs_f64());
-            gauge!("gamekeeper_watch_objects", &labels).set((watch.objects)() as f64);
+            gauge!(WATCH_SYNCED, &labels).set(f64::from(u8::from(watch.is_primed())));
+            gauge!(WATCH_AGE, &labels).set(watch.age().as_secs_f64());
+            gauge!(WATCH_OBJECTS, &labels).set((watch.objects)() as f64);
         }
     }
 }
@@ -237,6 +238,7 @@ impl Health {
 struct Served {
     health: Arc<Health>,
     metrics: PrometheusHandle,
+    controller: &'static str,
 }
 
 /// Binds `address` and serves until the drain has ended.
@@ -245,6 +247,7 @@ pub(crate) async fn serve(
     supervisor: &Supervisor,
     health: Arc<Health>,
     metrics: PrometheusHandle,
+    controller: &'static str,
 ) -> std::io::Result<SocketAddr> {
     let listener = tokio::net::TcpListener::bind(address).await?;
     let bound = listener.local_addr()?;
@@ -259,7 +262,11 @@ pub(crate) async fn serve(
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(render))
-        .with_state(Served { health, metrics });
+        .with_state(Served {
+            health,
+            metrics,
+            controller,
+        });
     supervisor.spawn(Phase::AfterDrain, "admin".into(), async move {
         tokio::select! {
             ended = axum::serve(listener, router) => Ok(ended?),
@@ -328,7 +335,7 @@ async fn readyz(State(served): State<Served>, RawQuery(query): RawQuery) -> impl
 async fn render(State(served): State<Served>) -> impl IntoResponse {
     served.health.record_watches();
     let mut text = served.metrics.render();
-    process::render(&mut text);
+    process::render(&mut text, served.controller);
     (
         [("content-type", "text/plain; version=0.0.4; charset=utf-8")],
         text,

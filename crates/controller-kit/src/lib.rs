@@ -51,6 +51,7 @@ pub mod client;
 pub mod echo;
 pub mod events;
 pub mod key;
+mod metrics;
 pub mod pace;
 pub mod queue;
 mod requests;
@@ -63,3 +64,5 @@ pub mod tally;
 pub mod telemetry;
 pub mod watch;
 pub mod write;
+
+pub use metrics::METRICS;

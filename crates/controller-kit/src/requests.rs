@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use metrics::{counter, gauge, histogram};
 
+use crate::metrics::{IN_FLIGHT, REQUEST_SECONDS, REQUESTS};
 use crate::resource::ResourceKind;
 
 /// Counts one request. `subresource` is empty for the object itself.
@@ -14,7 +15,7 @@ pub(crate) fn count(
     outcome: &'static str,
 ) {
     counter!(
-        "gamekeeper_api_requests_total",
+        REQUESTS,
         "verb" => verb,
         "resource" => resource.plural,
         "subresource" => subresource,
@@ -26,7 +27,7 @@ pub(crate) fn count(
 /// Records how long a request took, its answer included.
 pub(crate) fn record_duration(verb: &'static str, resource: &ResourceKind, took: Duration) {
     histogram!(
-        "gamekeeper_api_request_duration_seconds",
+        REQUEST_SECONDS,
         "verb" => verb,
         "resource" => resource.plural,
     )
@@ -49,6 +50,3 @@ impl Drop for InFlight {
         gauge!(IN_FLIGHT).decrement(1.0);
     }
 }
-
-/// Name of the gauge.
-pub(crate) const IN_FLIGHT: &str = "gamekeeper_api_requests_in_flight";

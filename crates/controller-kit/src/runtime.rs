@@ -14,6 +14,7 @@ use crate::admin::{self, Health};
 use crate::args::CommonArgs;
 use crate::client::{self, ClientError};
 use crate::events::Events;
+use crate::metrics::BUILD_INFO;
 use crate::supervise::{Phase, Supervisor};
 use crate::telemetry::{self, TelemetryError};
 use crate::write::Writer;
@@ -97,13 +98,13 @@ impl Runtime {
         config: &kube::Config,
     ) -> Result<Self, StartError> {
         telemetry::init_logs(&args.log)?;
-        let metrics = telemetry::init_metrics()?;
+        let metrics = telemetry::init_metrics(component)?;
         let signals = Signals::listen().map_err(StartError::Signals)?;
         let client = client::connect(config)?;
         let supervisor = Supervisor::default();
         let health = Arc::new(Health::new(supervisor.shutdown()));
         let address = args.admin.admin_address;
-        let admin_address = admin::serve(address, &supervisor, Arc::clone(&health), metrics)
+        let admin_address = admin::serve(address, &supervisor, Arc::clone(&health), metrics, component)
             .await
             .map_err(|error| StartError::Admin { address, error })?;
         let events = Events::start(component, client.clone(), &supervisor);
@@ -114,7 +115,7 @@ impl Runtime {
         );
 
         let version = env!("CARGO_PKG_VERSION");
-        metrics::gauge!("gamekeeper_build_info", "controller" => component, "version" => version).set(1.0);
+        metrics::gauge!(BUILD_INFO, "version" => version).set(1.0);
         tracing::info!(controller = component, version, %admin_address, "started");
         let mut namespaces = args.watch.namespaces.clone();
         namespaces.retain(|namespace| !namespace.is_empty());

@@ -217,7 +217,7 @@ fn the_admin_server_answers_while_the_process_lives() {
     };
     assert!(get("/livez").starts_with("HTTP/1.1 200"));
     assert!(get("/readyz").starts_with("HTTP/1.1 200"));
-    assert!(get("/metrics").contains("gamekeeper_queue_active{queue=\"items\"} 1"));
+    assert!(get("/metrics").contains("gamekeeper_queue_active{controller=\"lifecycle\",queue=\"items\"} 1"));
     assert!(get("/nothing").starts_with("HTTP/1.1 404"));
     process.signal("TERM");
     process.expect("draining");

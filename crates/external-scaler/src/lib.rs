@@ -11,7 +11,7 @@
 //! | watches | GameServerSets; GameServers |
 //! | writes | nothing |
 //! | serves | gRPC `externalscaler.ExternalScaler`: `IsActive`, `StreamIsActive`, `GetMetricSpec`, `GetMetrics`; `grpc.health.v1.Health` |
-//! | metrics | `gamekeeper_external_scaler_requests_total{method,code}`, `…_streams`, `…_pushes_total`, `…_servers{standing}` |
+//! | metrics | [`METRICS`]; `docs/metrics.md` |
 //! | RBAC | `e2e/rbac/external-scaler.yaml` |
 //!
 //! It keeps nothing, so any number of replicas may run, without a leader.
@@ -34,6 +34,8 @@ mod views;
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use controller_kit::{args::CommonArgs, runtime::Runtime};
+
+pub use metrics::METRICS;
 
 /// Name of the program.
 const NAME: &str = "external-scaler";

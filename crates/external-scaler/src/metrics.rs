@@ -1,25 +1,32 @@
 //! Metrics. Names of sets are never labels.
 
-use metrics::{Gauge, counter, describe_counter, describe_gauge, gauge};
+use metric_table::Values::{Each, OneOf};
+use metrics::{Gauge, counter, gauge};
 
 use crate::plan::Standing;
 
-const REQUESTS: &str = "gamekeeper_external_scaler_requests_total";
-const STREAMS: &str = "gamekeeper_external_scaler_streams";
-const PUSHES: &str = "gamekeeper_external_scaler_pushes_total";
-const SERVERS: &str = "gamekeeper_external_scaler_servers";
+const STANDINGS: [&str; 6] = [
+    "available",
+    "coming",
+    "broken",
+    "taken",
+    "wait_to_be_deleted",
+    "kill",
+];
+
+metric_table::metrics! {
+    REQUESTS: Counter "gamekeeper_external_scaler_requests_total" ["method" in Each("a method of the protocol, or other"), "code" in Each("a code of gRPC")] =
+        "gRPC requests, by the code of the answer";
+    STREAMS: Gauge "gamekeeper_external_scaler_streams" [] = "Streams of StreamIsActive that are open";
+    PUSHES: Counter "gamekeeper_external_scaler_pushes_total" [] = "Messages sent on streams of StreamIsActive";
+    SERVERS: Gauge "gamekeeper_external_scaler_servers" ["standing" in OneOf(&STANDINGS)] =
+        "Game servers by what they count as; those that are being taken away are in none";
+}
 
 /// Registers the descriptions; call once, after the recorder is installed.
 pub(crate) fn describe() {
-    describe_counter!(REQUESTS, "gRPC requests, by method and the code of the answer");
-    describe_gauge!(STREAMS, "Streams of StreamIsActive that are open");
-    describe_counter!(PUSHES, "Messages sent on streams of StreamIsActive");
-    describe_gauge!(
-        SERVERS,
-        "Game servers by what they count as; those that are being taken away are in none"
-    );
+    metric_table::describe(METRICS);
     gauge!(STREAMS).set(0.0);
-    counter!(PUSHES).absolute(0);
 }
 
 /// A request was answered.

@@ -9,7 +9,7 @@
 //! | | GameServer `spec.markedForDeletion: true`, when its server asks for it |
 //! | also asks | TokenReviews, with `--token-audience` |
 //! | field manager | `gamekeeper-game-api`; merge patches with UID and version, the mark with UID |
-//! | metrics | `gamekeeper_game_api_requests_total{endpoint,status}`, `…_request_seconds{endpoint}`, `…_refused_total{reason}`, `…_reports_total{outcome}`, `…_writes_total{outcome}`, `…_pending`, `…_connections`, `…_connections_refused_total{reason}`, `…_certificate_loads_total{outcome}`, `…_listen_port` |
+//! | metrics | [`METRICS`]; `docs/metrics.md` |
 //! | RBAC | `e2e/rbac/game-api.yaml` |
 //!
 //! There is no leader: any number of replicas serve side by side. `docs/adr/0028-codes-of-game-servers.md` says how a server shows
@@ -36,6 +36,8 @@ use controller_kit::{
     args::{CommonArgs, ControllerArgs, parse_duration},
     runtime::Runtime,
 };
+
+pub use metrics::METRICS;
 
 /// Name of the program, and of its component in logs.
 const NAME: &str = "game-api";

@@ -2,33 +2,59 @@
 
 use std::time::Duration;
 
-use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metric_table::Values::{Each, OneOf};
+use metrics::{counter, gauge, histogram};
 
-const REQUESTS: &str = "gamekeeper_game_api_requests_total";
-const SECONDS: &str = "gamekeeper_game_api_request_seconds";
-const REFUSED: &str = "gamekeeper_game_api_refused_total";
-const REPORTS: &str = "gamekeeper_game_api_reports_total";
-const WRITES: &str = "gamekeeper_game_api_writes_total";
-const PENDING: &str = "gamekeeper_game_api_pending";
-const CONNECTIONS: &str = "gamekeeper_game_api_connections";
-const TURNED_AWAY: &str = "gamekeeper_game_api_connections_refused_total";
-const CERTIFICATES: &str = "gamekeeper_game_api_certificate_loads_total";
-const PORT: &str = "gamekeeper_game_api_listen_port";
+const ENDPOINT: metric_table::Values = Each("a path of the API, or none");
+/// What became of a write.
+const WRITTEN: [&str; 8] = [
+    "ok",
+    "unchanged",
+    "conflict",
+    "not_found",
+    "invalid",
+    "forbidden",
+    "throttled",
+    "unknown",
+];
+const REASONS: [&str; 12] = [
+    "Unauthorized",
+    "OtherServer",
+    "Forbidden",
+    "Invalid",
+    "NotFound",
+    "MethodNotAllowed",
+    "TooLarge",
+    "UnsupportedMediaType",
+    "Timeout",
+    "TooManyRequests",
+    "NotYet",
+    "Unavailable",
+];
+
+metric_table::metrics! {
+    REQUESTS: Counter "gamekeeper_game_api_requests_total" ["endpoint" in ENDPOINT, "status" in Each("an HTTP status that is answered")] =
+        "Answered requests";
+    SECONDS: Histogram "gamekeeper_game_api_request_seconds" ["endpoint" in ENDPOINT] =
+        "Time from a request's head to its answer";
+    REFUSED: Counter "gamekeeper_game_api_refused_total" ["reason" in OneOf(&REASONS)] = "Refused requests";
+    REPORTS: Counter "gamekeeper_game_api_reports_total" ["outcome" in OneOf(&["known", "stored", "accepted"])] =
+        "Reports; known: nothing new; stored: written before the answer; accepted: to be written soon";
+    WRITES: Counter "gamekeeper_game_api_writes_total" ["outcome" in OneOf(&WRITTEN)] =
+        "Reports and requests for deletion written";
+    PENDING: Gauge "gamekeeper_game_api_pending" [] = "Servers whose reports wait to be written";
+    CONNECTIONS: Gauge "gamekeeper_game_api_connections" [] = "Open connections";
+    TURNED_AWAY: Counter "gamekeeper_game_api_connections_refused_total" ["reason" in OneOf(&["many", "many_from_one", "accept", "handshake", "protocol"])] =
+        "Connections not served";
+    CERTIFICATES: Counter "gamekeeper_game_api_certificate_loads_total" ["outcome" in OneOf(&["ok", "failed"])] =
+        "Reads of certificate and key";
+    PORT: Gauge "gamekeeper_game_api_listen_port" [] = "The port that is listened on";
+}
 
 pub(crate) fn describe() {
-    describe_counter!(REQUESTS, "Answered requests by endpoint and status");
-    describe_histogram!(SECONDS, "Time from a request's head to its answer, by endpoint");
-    describe_counter!(REFUSED, "Refused requests by reason");
-    describe_counter!(
-        REPORTS,
-        "Reports by outcome: known already, stored before the answer, to be stored soon, not stored"
-    );
-    describe_counter!(WRITES, "Reports and requests for deletion written, by outcome");
-    describe_gauge!(PENDING, "Servers whose reports wait to be written");
-    describe_gauge!(CONNECTIONS, "Open connections");
-    describe_counter!(TURNED_AWAY, "Connections not served, by reason");
-    describe_counter!(CERTIFICATES, "Reads of certificate and key by outcome");
-    describe_gauge!(PORT, "The port that is listened on");
+    metric_table::describe(METRICS);
+    pending(0.0);
+    connections(0.0);
 }
 
 pub(crate) fn answered(endpoint: &str, status: u16, after: Duration) {

@@ -15,7 +15,7 @@
 //! | leaves alone | `networkStatus` (network-plugins), `serviceQualitiesConditions` (quality-prober), condition `NodeNormal` and label `node-name` (node-watcher), `deletionClaim` and label `gs-deleting` (gss-controller), all of `spec` |
 //! | field manager | `gamekeeper-gs-controller`; the status by server-side apply, so other writers' fields are never touched |
 //! | events | on GameServers: Warning with a condition's reason when it turns `False`; `GameServerRecreated` |
-//! | metrics | `gamekeeper_gs_by_state`, `gamekeeper_gs_by_ops_state`, `gamekeeper_gs_created_total`, `gamekeeper_gs_deleted_total`, `gamekeeper_gs_ready_to_status_seconds` |
+//! | metrics | [`METRICS`]; `docs/metrics.md` |
 //!
 //! # Lives
 //!
@@ -59,6 +59,8 @@ use controller_kit::{
     runtime::Runtime,
 };
 use leader_election::{Elector, args::LeaseArgs};
+
+pub use metrics::METRICS;
 
 /// Name of the program, of its Lease, and of its component in events.
 const NAME: &str = "gs-controller";

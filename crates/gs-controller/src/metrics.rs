@@ -3,15 +3,23 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use api_types::{ops_state, state::GameServerState};
-use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metric_table::Values::OneOf;
+use metrics::{counter, gauge, histogram};
 
 use crate::views::GameServerView;
 
-const BY_STATE: &str = "gamekeeper_gs_by_state";
-const BY_OPS_STATE: &str = "gamekeeper_gs_by_ops_state";
-const CREATED: &str = "gamekeeper_gs_created_total";
-const DELETED: &str = "gamekeeper_gs_deleted_total";
-const READY_SECONDS: &str = "gamekeeper_gs_ready_to_status_seconds";
+metric_table::metrics! {
+    BY_STATE: Gauge "gamekeeper_gs_by_state" ["state" in OneOf(&STATES)] =
+        "Game servers by status.currentState, counted every 10 s; None before the first status";
+    BY_OPS_STATE: Gauge "gamekeeper_gs_by_ops_state" ["ops_state" in OneOf(&SHOWN_OPS_STATES)] =
+        "Game servers by spec.opsState, counted every 10 s; a set's own words count as Other";
+    CREATED: Counter "gamekeeper_gs_created_total" [] = "GameServers created";
+    DELETED: Counter "gamekeeper_gs_deleted_total" ["reason" in OneOf(&["retired", "replaced"])] =
+        "GameServers deleted; retired: the Pod is gone and its set no longer wants it; replaced: it belonged to an \
+         earlier Pod";
+    READY_SECONDS: Histogram "gamekeeper_gs_ready_to_status_seconds" [] =
+        "From seeing a Pod become ready to the API server's answer to the status that says so";
+}
 
 /// Label value of a game server without a status.
 const NO_STATE: &str = "None";
@@ -24,6 +32,25 @@ const OPS_STATES: [&str; 5] = [
     ops_state::WAIT_TO_BE_DELETED,
     ops_state::KILL,
 ];
+const SHOWN_OPS_STATES: [&str; 6] = {
+    let [a, b, c, d, e] = OPS_STATES;
+    [a, b, c, d, e, OTHER]
+};
+const STATES: [&str; 10] = {
+    let [a, b, c, d, e, f, g, h, i] = GameServerState::ALL;
+    [
+        a.as_str(),
+        b.as_str(),
+        c.as_str(),
+        d.as_str(),
+        e.as_str(),
+        f.as_str(),
+        g.as_str(),
+        h.as_str(),
+        i.as_str(),
+        NO_STATE,
+    ]
+};
 
 /// Why a GameServer was deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,21 +63,7 @@ pub(crate) enum Deletion {
 
 /// Registers the descriptions; call once, after the recorder is installed.
 pub(crate) fn describe() {
-    describe_gauge!(
-        BY_STATE,
-        "Game servers by status.currentState; None before the first status"
-    );
-    describe_gauge!(
-        BY_OPS_STATE,
-        "Game servers by spec.opsState; a set's own words count as Other"
-    );
-    describe_counter!(CREATED, "GameServers created");
-    describe_counter!(DELETED, "GameServers deleted, by reason");
-    describe_histogram!(
-        READY_SECONDS,
-        metrics::Unit::Seconds,
-        "From seeing a Pod become ready to the API server's answer to the status that says so"
-    );
+    metric_table::describe(METRICS);
 }
 
 /// Game servers by state and by opsState.
@@ -63,12 +76,10 @@ pub(crate) struct Census {
 impl Census {
     /// A count in which every value that can occur is there, so that a gauge falls back to 0.
     pub(crate) fn new() -> Self {
-        let states = GameServerState::ALL.into_iter().map(GameServerState::as_str);
         Self {
-            by_state: states.chain([NO_STATE]).map(|state| (state, 0)).collect(),
-            by_ops_state: OPS_STATES
+            by_state: STATES.into_iter().map(|state| (state, 0)).collect(),
+            by_ops_state: SHOWN_OPS_STATES
                 .into_iter()
-                .chain([OTHER])
                 .map(|ops_state| (ops_state, 0))
                 .collect(),
         }

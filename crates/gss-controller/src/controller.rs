@@ -14,10 +14,12 @@ use controller_kit::{
     watch::{Change, Watch},
 };
 use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     Args,
     apply::{Apply, StatusWrite},
+    census::Census,
     error::Error,
     host_ports::HostPortBook,
     memory::Memory,
@@ -38,6 +40,9 @@ const CATCH_UP: Duration = Duration::from_millis(100);
 
 /// Between two attempts to learn what the cluster can do.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
+
+/// How often the caches are counted for the metrics.
+const CENSUS_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Everything a pass needs.
 struct Controller {
@@ -134,6 +139,7 @@ pub(crate) fn start(runtime: &Runtime, queue: &Queue<ObjectKey>, args: &Args) {
         memory,
         apply,
     });
+    runtime.spawn("census", census(Arc::clone(&controller), runtime.shutdown()));
     queue.run(
         runtime,
         "game-server-sets",
@@ -147,6 +153,25 @@ pub(crate) fn start(runtime: &Runtime, queue: &Queue<ObjectKey>, args: &Args) {
             }
         },
     );
+}
+
+/// Counts the caches for the metrics until shutdown: one pass over them now and then instead of work in every event.
+async fn census(controller: Arc<Controller>, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let stores = &controller.stores;
+    let mut tick = tokio::time::interval(CENSUS_INTERVAL);
+    while shutdown.run_until_cancelled(tick.tick()).await.is_some() {
+        let mut census = Census::default();
+        stores.sets.for_each(|set| census.set(set));
+        stores.game_servers.for_each(|server| {
+            // Few have a claim: only their Pods are looked up.
+            if server.deletion_claim.is_some() {
+                let pod = stores.pods.get(&ObjectKey::of(&server.metadata));
+                census.server(server, pod.as_deref());
+            }
+        });
+        metrics::census(&census);
+    }
+    Ok(())
 }
 
 fn watch_sets(runtime: &Runtime, queue: &Queue<ObjectKey>) -> Store<GameServerSetView> {

@@ -11,7 +11,7 @@
 //! | writes, GameServerSets | `status`; `spec.replicas` on opsState Kill; `spec.reserveGameServerIds` with strategy ReserveIds; annotation `reserve-ids` |
 //! | also writes | Events `Scale`, `Kill`, `ScaleInBlocked`, `UpdateStarted`, `UpdateFinished`, `UpdateBlocked`, `FailedCreate`, `Degraded`, `HookBlocked`, `VolumeBlocked`, `ServerFailed`, `NeedsIntervention`, `DrainTimeout` on GameServerSets; its Lease |
 //! | field manager | `gamekeeper-gss-controller` |
-//! | metrics | `gamekeeper_gss_pods_created_total`, `…_pods_deleted_total{reason}`, `…_creations_refused_total{category}`, `…_claims_total{outcome}`, `…_plans_total{outcome}`, `…_scale_ins_blocked_total`, `…_updates_total{kind}`, `…_updates_blocked_total`, `…_updates_stuck_total`, `…_revisions_total{outcome}`, `…_failures_total{why}`, `…_hooks_entered_total`, `…_hooks_waiting{hook}`, `…_hooks_oldest_timestamp_seconds{hook}`, `…_volume_claims_total{outcome}`, `…_passes_total{result}`, `…_plan_seconds` |
+//! | metrics | [`METRICS`]; `docs/metrics.md` |
 //! | RBAC | `e2e/rbac/gss-controller.yaml` |
 //!
 //! | module | what it is |
@@ -24,6 +24,7 @@
 //! | [`relevance`] | pure: which changes matter, and how soon |
 //! | [`host_ports`] | which host ports are in use, for the Pods of `Kubernetes-HostPort` |
 //! | [`apply`] | the order of effects, and why two writers are safe |
+//! | `census`, `metrics` | what an operator sees |
 //! | `controller` | wiring |
 //!
 //! `docs/adr/0006-plan-record-and-deletion-claim.md` says why the plan is stored and how a server with players is never
@@ -31,11 +32,12 @@
 
 pub mod apply;
 pub mod build;
+mod census;
 mod controller;
 pub mod error;
 pub mod host_ports;
 pub mod memory;
-pub mod metrics;
+mod metrics;
 pub mod observe;
 pub mod plan;
 pub mod relevance;
@@ -53,6 +55,8 @@ use controller_kit::{
 };
 use leader_election::{Elector, args::LeaseArgs};
 use network_plugins::decorate;
+
+pub use metrics::METRICS;
 
 /// Flags of gss-controller.
 #[derive(Debug, Clone, clap::Args)]

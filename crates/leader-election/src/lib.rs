@@ -5,7 +5,7 @@
 //! | reads | its Lease (GET every `retry` and a watch while it waits; nothing while it leads); of a shard group, one LIST every `retry` and a watch |
 //! | writes | Leases only: POST where there is none, PUT with `resourceVersion`, DELETE of member leases with UID and `resourceVersion` |
 //! | field manager | [`FIELD_MANAGER`] |
-//! | metrics | `gamekeeper_leader{lease}`, `gamekeeper_lease_transitions_total{lease}`, `gamekeeper_lease_renew_seconds{lease}`, `gamekeeper_shards_owned{group}`, `gamekeeper_shard_moves_total{group,change}` |
+//! | metrics | [`METRICS`]; `docs/metrics.md` |
 //! | RBAC | `leases` in one namespace: get, create, update, watch; for shards also list and delete |
 //!
 //! | module | what it is |
@@ -23,7 +23,7 @@ mod api;
 pub mod args;
 mod config;
 mod elector;
-pub mod metrics;
+mod metrics;
 pub mod record;
 pub mod shards;
 pub mod step;
@@ -35,3 +35,4 @@ mod simulation;
 pub use api::FIELD_MANAGER;
 pub use config::{ConfigError, LeaseConfig, MAX_DURATION, MIN_DURATION, Timing};
 pub use elector::{Elector, Leadership, LeadershipLost};
+pub use metrics::METRICS;

@@ -2,33 +2,29 @@
 
 use std::time::Duration;
 
-use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metric_table::Values::{Each, OneOf};
+use metrics::{counter, gauge, histogram};
 
-/// Gauge: 1 while this process holds the lease in label `lease`, else 0.
-pub const LEADER: &str = "gamekeeper_leader";
-/// Counter: how often this process began or ceased to hold the lease in label `lease`.
-pub const TRANSITIONS: &str = "gamekeeper_lease_transitions_total";
-/// Histogram, seconds: how long confirmed writes to leases took.
-pub const RENEW_SECONDS: &str = "gamekeeper_lease_renew_seconds";
-/// Gauge: how many shards this process owns, by label `group`.
-pub const SHARDS_OWNED: &str = "gamekeeper_shards_owned";
-/// Counter: shards claimed or given up by this process, by labels `group` and `change`.
-pub const SHARD_MOVES: &str = "gamekeeper_shard_moves_total";
+/// What bounds the names of leases: one for each controller that elects, whatever the number of its replicas and shards.
+const LEASE: metric_table::Values = Each("a controller that elects a leader, or a group of shards");
+/// What bounds the names of groups.
+const GROUP: metric_table::Values = Each("a group of shards");
+
+metric_table::metrics! {
+    LEADER: Gauge "gamekeeper_leader" ["lease" in LEASE] =
+        "1 while this process holds the lease, else 0; each member of a group of shards holds one of its own";
+    TRANSITIONS: Counter "gamekeeper_lease_transitions_total" ["lease" in LEASE] =
+        "Times this process began or ceased to hold the lease";
+    RENEW_SECONDS: Histogram "gamekeeper_lease_renew_seconds" ["lease" in LEASE] = "Duration of confirmed lease writes";
+    SHARDS: Gauge "gamekeeper_shards" ["group" in GROUP] = "Shards that the replicas of the group share";
+    SHARDS_OWNED: Gauge "gamekeeper_shards_owned" ["group" in GROUP] = "Shards owned by this process";
+    SHARD_MOVES: Counter "gamekeeper_shard_moves_total" ["group" in GROUP, "change" in OneOf(&["claimed", "released"])] =
+        "Shards claimed or given up by this process";
+}
 
 /// Registers the help texts with whatever recorder is installed.
 pub(crate) fn describe() {
-    describe_gauge!(LEADER, "1 while this process holds the lease, else 0");
-    describe_counter!(
-        TRANSITIONS,
-        "Times this process began or ceased to hold the lease"
-    );
-    describe_histogram!(
-        RENEW_SECONDS,
-        metrics::Unit::Seconds,
-        "Duration of confirmed lease writes"
-    );
-    describe_gauge!(SHARDS_OWNED, "Shards owned by this process");
-    describe_counter!(SHARD_MOVES, "Shards claimed or given up by this process");
+    metric_table::describe(METRICS);
 }
 
 pub(crate) fn leading(lease: &str, leading: bool) {
@@ -43,7 +39,8 @@ pub(crate) fn renewed(lease: &str, took: Duration) {
     histogram!(RENEW_SECONDS, "lease" => lease.to_owned()).record(took.as_secs_f64());
 }
 
-pub(crate) fn shards_owned(group: &str, owned: usize) {
+pub(crate) fn shards_owned(group: &str, owned: usize, all: usize) {
+    gauge!(SHARDS, "group" => group.to_owned()).set(all as f64);
     gauge!(SHARDS_OWNED, "group" => group.to_owned()).set(owned as f64);
 }
 

@@ -18,11 +18,14 @@ use controller_kit::{
 };
 
 use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     Args,
     apply::{Apply, LiveObject, Outcome, SERVICES_AT_ONCE},
+    census::Census,
     error::Error,
+    metrics,
     observe::{OwnWrites, PODS_BY_NODE, PODS_BY_SET, Snapshot, Stores},
     plan::{Report, plan},
     ports::{Ask, Held, HeldPort, Ledger, Refusal, Releases, SERVICES_BY_TYPE, Services, Wish},
@@ -57,6 +60,9 @@ impl Suspects {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// How often the networks are counted for the metrics.
+const CENSUS_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Everything a reconcile needs.
 struct Controller {
@@ -252,10 +258,26 @@ pub(crate) fn start(
             creations: Arc::new(Semaphore::new(SERVICES_AT_ONCE)),
         },
     });
+    runtime.spawn("census", census(Arc::clone(&controller), runtime.shutdown()));
     queue.run(runtime, "servers", args.controller.concurrency, move |work| {
         let controller = Arc::clone(&controller);
         async move { controller.reconcile(work).await }
     });
+}
+
+/// Counts the servers' networks for the metrics until shutdown.
+async fn census(controller: Arc<Controller>, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let stores = &controller.stores;
+    let mut tick = tokio::time::interval(CENSUS_INTERVAL);
+    while shutdown.run_until_cancelled(tick.tick()).await.is_some() {
+        let mut census = Census::default();
+        stores.pods.for_each(|pod| {
+            let server = stores.game_servers.get(&ObjectKey::of(&pod.metadata));
+            census.server(pod, server.as_deref());
+        });
+        metrics::census(&census);
+    }
+    Ok(())
 }
 
 /// Pods without a network are decoded and forgotten: a set that asks for none costs nothing here.

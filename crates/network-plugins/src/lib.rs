@@ -9,7 +9,7 @@
 //! | writes, ConfigMaps `gamekeeper-ports-*` in its own namespace | create; patch with UID and version |
 //! | also writes | Events on GameServers, Warning, with the condition's reason; its Lease |
 //! | field manager | `gamekeeper-network-plugins`; the status by server-side apply |
-//! | metrics | `gamekeeper_network_writes_total{resource,verb}`, `…_ready_seconds{type}`, `…_problems_total{reason}`, `…_ports`, `…_port_writes_total`, `…_port_conflicts_total` |
+//! | metrics | [`METRICS`]; `docs/metrics.md` |
 //! | RBAC | `e2e/rbac/network-plugins.yaml` |
 //!
 //! | module | what it is |
@@ -19,12 +19,14 @@
 //! | `engine` | pure: one Service for each server, and whose the one is that is there |
 //! | `ports` | ports of load balancers that servers share |
 //! | `plan`, `build`, `status` | pure: what is to be done, the objects, what is said |
+//! | `census`, `metrics` | what an operator sees |
 //!
 //! A plugin that cannot go on is a condition with a reason, never an error that keeps anything else from happening.
 //! `docs/networks.md` has the parameters.
 
 mod apply;
 mod build;
+mod census;
 mod controller;
 pub mod decorate;
 mod engine;
@@ -52,6 +54,7 @@ use controller_kit::{
 use leader_election::{Elector, args::LeaseArgs};
 
 pub use go_json::go_json;
+pub use metrics::METRICS;
 pub use problem::{Problem, Reason};
 
 /// Name of the program, of its Lease, and of its component in events.

@@ -35,7 +35,7 @@ pub enum Reason {
 
 impl Reason {
     /// The word.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::NoSuchPlugin => "NoSuchPlugin",
             Self::ParameterError => "ParameterError",

@@ -13,7 +13,7 @@
 //! | | GameServer label `game.kruise.io/node-name`, once the GameServer exists: gs-controller creates it with the label it has at birth |
 //! | field manager | `gamekeeper-node-watcher`; the condition and the address by server-side apply, which are all it owns of the status |
 //! | events | on GameServers, Warning when the condition turns `False`: `NodeNotFound`, `NodeTerminating`, `NodeEvicting`, `NodeNotReady`, `NodeUnwell` |
-//! | metrics | `gamekeeper_node_watcher_node_events_total{significant}`, `…_nodes{normal}`, `…_servers_affected`, `…_conditions_total{status}`, `…_labels_total`, `…_seconds` |
+//! | metrics | [`METRICS`]; `docs/metrics.md` |
 //! | RBAC | `e2e/rbac/node-watcher.yaml` |
 //!
 //! # The condition
@@ -62,6 +62,8 @@ use controller_kit::{
     runtime::Runtime,
 };
 use leader_election::{Elector, args::LeaseArgs};
+
+pub use metrics::METRICS;
 
 /// Name of the program, of its Lease, and of its component in events.
 const NAME: &str = "node-watcher";

@@ -2,36 +2,26 @@
 
 use std::time::Duration;
 
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metric_table::Values::OneOf;
+use metrics::{counter, gauge, histogram};
 
-const NODE_EVENTS: &str = "gamekeeper_node_watcher_node_events_total";
-const NODES: &str = "gamekeeper_node_watcher_nodes";
-const AFFECTED: &str = "gamekeeper_node_watcher_servers_affected";
-const CONDITIONS: &str = "gamekeeper_node_watcher_conditions_total";
-const LABELS: &str = "gamekeeper_node_watcher_labels_total";
-const SECONDS: &str = "gamekeeper_node_watcher_seconds";
+metric_table::metrics! {
+    NODE_EVENTS: Counter "gamekeeper_node_watcher_node_events_total" ["significant" in OneOf(&["true", "false"])] =
+        "Events of Nodes; significant=\"false\": heartbeats and the like, of which nothing came";
+    NODES: Gauge "gamekeeper_node_watcher_nodes" ["normal" in OneOf(&["true", "false"])] =
+        "Nodes, by whether all is well with them";
+    AFFECTED: Gauge "gamekeeper_node_watcher_servers_affected" [] =
+        "Game servers whose node is missing or has something wrong with it";
+    CONDITIONS: Counter "gamekeeper_node_watcher_conditions_total" ["status" in OneOf(&["True", "False"])] =
+        "Acknowledged writes of NodeNormal, by its status";
+    LABELS: Counter "gamekeeper_node_watcher_labels_total" [] = "Acknowledged writes of the label node-name";
+    SECONDS: Histogram "gamekeeper_node_watcher_seconds" [] =
+        "From the change that gave work to the acknowledged write, the wait for a turn included";
+}
 
 /// Registers the descriptions; call once, after the recorder is installed.
 pub(crate) fn describe() {
-    describe_counter!(
-        NODE_EVENTS,
-        "Events of Nodes; significant=\"false\": heartbeats and the like, of which nothing came"
-    );
-    describe_gauge!(NODES, "Nodes, by whether anything is wrong with them");
-    describe_gauge!(
-        AFFECTED,
-        "Game servers whose node is missing or has something wrong with it"
-    );
-    describe_counter!(CONDITIONS, "Acknowledged writes of NodeNormal, by its status");
-    describe_counter!(LABELS, "Acknowledged writes of the label node-name");
-    describe_histogram!(
-        SECONDS,
-        Unit::Seconds,
-        "From the change that gave work to the acknowledged write, the wait for a turn included"
-    );
-    for significant in ["true", "false"] {
-        counter!(NODE_EVENTS, "significant" => significant).absolute(0);
-    }
+    metric_table::describe(METRICS);
 }
 
 /// An event of a Node.

@@ -13,7 +13,7 @@
 //! | | GameServerSet `status.playerAutoscaling` |
 //! | field manager | `gamekeeper-player-autoscaler` |
 //! | events | on GameServerSets: Normal `ScaledOut`, `ScaledIn`; Warning `ScaledByOther`, `InvalidSettings` |
-//! | metrics | `gamekeeper_player_autoscaler_scales_total{direction}`, `…_sets{able}`, `…_players`, `…_seconds` |
+//! | metrics | [`METRICS`]; `docs/metrics.md` |
 //! | RBAC | `e2e/rbac/player-autoscaler.yaml` |
 //!
 //! # When nothing is scaled
@@ -54,6 +54,8 @@ use controller_kit::{
     runtime::Runtime,
 };
 use leader_election::{Elector, args::LeaseArgs};
+
+pub use metrics::METRICS;
 
 /// Name of the program, of its Lease, and of its component in events.
 const NAME: &str = "player-autoscaler";

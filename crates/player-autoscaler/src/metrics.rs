@@ -2,31 +2,24 @@
 
 use std::time::Duration;
 
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metric_table::Values::OneOf;
+use metrics::{counter, gauge, histogram};
 
 use crate::plan::Scale;
 
-const SCALES: &str = "gamekeeper_player_autoscaler_scales_total";
-const SETS: &str = "gamekeeper_player_autoscaler_sets";
-const PLAYERS: &str = "gamekeeper_player_autoscaler_players";
-const SECONDS: &str = "gamekeeper_player_autoscaler_seconds";
+metric_table::metrics! {
+    SCALES: Counter "gamekeeper_player_autoscaler_scales_total" ["direction" in OneOf(&["out", "in"])] =
+        "Acknowledged changes of replicas";
+    SETS: Gauge "gamekeeper_player_autoscaler_sets" ["able" in OneOf(&["true", "false"])] =
+        "Sets that opted in; able=\"false\": something else scales them, settings are missing, or they need a person";
+    PLAYERS: Gauge "gamekeeper_player_autoscaler_players" [] = "Players on the servers of sets that opted in";
+    SECONDS: Histogram "gamekeeper_player_autoscaler_seconds" [] =
+        "From the change that gave work to the acknowledged change of replicas";
+}
 
 /// Registers the descriptions; call once, after the recorder is installed.
 pub(crate) fn describe() {
-    describe_counter!(SCALES, "Acknowledged changes of replicas, by direction");
-    describe_gauge!(
-        SETS,
-        "Sets that opted in; able=\"false\": something else scales them, settings are missing, or they need a person"
-    );
-    describe_gauge!(PLAYERS, "Players on the servers of sets that opted in");
-    describe_histogram!(
-        SECONDS,
-        Unit::Seconds,
-        "From the change that gave work to the acknowledged change of replicas"
-    );
-    for direction in ["out", "in"] {
-        counter!(SCALES, "direction" => direction).absolute(0);
-    }
+    metric_table::describe(METRICS);
 }
 
 /// Replicas were changed, this long after the change that asked for it.

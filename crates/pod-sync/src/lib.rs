@@ -13,7 +13,7 @@
 //! | | each once a change: one patch, with the Pod's UID and resource version, without a read |
 //! | also writes | Events `GsStateChanged`, `InvalidLabelValue`, `PodPatchRefused`, `SyncGap`, `SyncGapClosed` on GameServers; Leases of its shards |
 //! | field manager | `gamekeeper-pod-sync` |
-//! | metrics | `gamekeeper_pod_sync_seconds{trigger}`, `…_gap_servers`, `…_gap_oldest_seconds`, `…_gap_warnings_total`, `…_patches_total{kind}`, `…_conflicts_total`, `…_refused_total`, `…_behind_total`, `…_skipped_values_total`, `…_owned_shards` |
+//! | metrics | [`METRICS`]; `docs/metrics.md` |
 //! | RBAC | `e2e/rbac/pod-sync.yaml` |
 //!
 //! | module | what it is |
@@ -52,6 +52,8 @@ use controller_kit::{
     runtime::Runtime,
 };
 use leader_election::args::LeaseArgs;
+
+pub use metrics::METRICS;
 
 /// Flags of pod-sync.
 #[derive(Debug, Clone, clap::Args)]

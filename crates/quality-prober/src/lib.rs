@@ -25,7 +25,7 @@
 //! | | GameServer `status.serviceQualitiesConditions` (`actions`, `central`) |
 //! | field manager | `gamekeeper-quality-prober` |
 //! | events | on GameServers: `ServiceQualityChanged`, `ServiceQualityAction`; Warnings `ContainerNotFound`, `PortNotFound`, `NotAProbe`, `InvalidTemplate`, `InvalidOpsState`, `InvalidUpdatePriority`, `InvalidDeletionPriority`, `InvalidLabelValue`, `ServerIsGoing`, `ActionYielded`, `ActionRefused`; on GameServerSets: Warning `InvalidTemplate` |
-//! | metrics | `gamekeeper_quality_prober_probes{kind}`, `…_runs_total{kind,outcome}`, `…_missed_total`, `…_run_seconds{kind}`, `…_skew_seconds`, `…_conditions_total{status}`, `…_condition_seconds`, `…_actions_total{outcome}`, `…_action_seconds`, `…_label_seconds` |
+//! | metrics | [`METRICS`]; `docs/metrics.md` |
 //! | RBAC | `e2e/rbac/quality-prober-node.yaml`, `quality-prober.yaml`, `quality-prober-central.yaml` |
 //!
 //! # What is promised
@@ -67,6 +67,8 @@ use controller_kit::{
 };
 use leader_election::{Elector, args::LeaseArgs};
 use tokio_util::sync::CancellationToken;
+
+pub use metrics::METRICS;
 
 use controller::{Probing, Tasks};
 use plan::{Limits, Probes};

@@ -2,52 +2,36 @@
 
 use std::time::Duration;
 
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metric_table::Values::OneOf;
+use metrics::{counter, gauge, histogram};
 
-const PROBES: &str = "gamekeeper_quality_prober_probes";
-const RUNS: &str = "gamekeeper_quality_prober_runs_total";
-const MISSED: &str = "gamekeeper_quality_prober_missed_total";
-const RUN_SECONDS: &str = "gamekeeper_quality_prober_run_seconds";
-const SKEW_SECONDS: &str = "gamekeeper_quality_prober_skew_seconds";
-const CONDITIONS: &str = "gamekeeper_quality_prober_conditions_total";
-const CONDITION_SECONDS: &str = "gamekeeper_quality_prober_condition_seconds";
-const ACTIONS: &str = "gamekeeper_quality_prober_actions_total";
-const ACTION_SECONDS: &str = "gamekeeper_quality_prober_action_seconds";
-const LABEL_SECONDS: &str = "gamekeeper_quality_prober_label_seconds";
+const KINDS: [&str; 4] = ["exec", "http", "tcp", "grpc"];
+
+metric_table::metrics! {
+    PROBES: Gauge "gamekeeper_quality_prober_probes" ["kind" in OneOf(&["exec", "other"])] = "Probes that are run";
+    RUNS: Counter "gamekeeper_quality_prober_runs_total" [
+        "kind" in OneOf(&KINDS),
+        "outcome" in OneOf(&["success", "failure", "timeout", "nothing"]),
+    ] = "Runs of probes; outcome=\"nothing\": the run told nothing (container gone, runtime away)";
+    MISSED: Counter "gamekeeper_quality_prober_missed_total" [] =
+        "Times at which a probe was due and still ran or waited for its turn";
+    RUN_SECONDS: Histogram "gamekeeper_quality_prober_run_seconds" ["kind" in OneOf(&KINDS)] = "Time of one run of a probe";
+    SKEW_SECONDS: Histogram "gamekeeper_quality_prober_skew_seconds" [] = "How much later than due a run began";
+    CONDITIONS: Counter "gamekeeper_quality_prober_conditions_total" ["status" in OneOf(&["True", "False", "Unknown"])] =
+        "Pod conditions written, by status";
+    CONDITION_SECONDS: Histogram "gamekeeper_quality_prober_condition_seconds" [] =
+        "From the begin of the run that told it to the acknowledged Pod condition";
+    ACTIONS: Counter "gamekeeper_quality_prober_actions_total" ["outcome" in OneOf(&["changed", "unchanged", "refused"])] =
+        "Results looked at for actions; refused: by the API server";
+    ACTION_SECONDS: Histogram "gamekeeper_quality_prober_action_seconds" [] =
+        "From seeing the Pod condition to the acknowledged change of the GameServer";
+    LABEL_SECONDS: Histogram "gamekeeper_quality_prober_label_seconds" [] =
+        "From the acknowledged change of opsState to seeing it as the Pod's label";
+}
 
 /// Registers the descriptions; call once, after the recorder is installed.
 pub(crate) fn describe() {
-    describe_gauge!(PROBES, "Probes that are run, by kind: exec or other");
-    describe_counter!(
-        RUNS,
-        "Runs of probes, by kind and outcome; outcome=\"nothing\": the run told nothing (container gone, runtime away)"
-    );
-    describe_counter!(
-        MISSED,
-        "Times at which a probe was due and still ran or waited for its turn"
-    );
-    describe_histogram!(RUN_SECONDS, Unit::Seconds, "Time of one run of a probe, by kind");
-    describe_histogram!(SKEW_SECONDS, Unit::Seconds, "How much later than due a run began");
-    describe_counter!(CONDITIONS, "Pod conditions written, by status");
-    describe_histogram!(
-        CONDITION_SECONDS,
-        Unit::Seconds,
-        "From the begin of the run that told it to the acknowledged Pod condition"
-    );
-    describe_counter!(
-        ACTIONS,
-        "Results looked at for actions, by outcome: changed, unchanged, refused by the API server"
-    );
-    describe_histogram!(
-        ACTION_SECONDS,
-        Unit::Seconds,
-        "From seeing the Pod condition to the acknowledged change of the GameServer"
-    );
-    describe_histogram!(
-        LABEL_SECONDS,
-        Unit::Seconds,
-        "From the acknowledged change of opsState to seeing it as the Pod's label"
-    );
+    metric_table::describe(METRICS);
 }
 
 /// How many probes there are.

@@ -120,7 +120,7 @@ impl Judge {
         let rules = alerts::plain_rules(&crate::cluster::paths::repo_root(), directory)?;
         let config = json!({
             "global": {"scrape_interval": "2s", "scrape_timeout": "2s", "evaluation_interval": "2s"},
-            "rule_files": [rules],
+            "rule_files": rules,
             "scrape_configs": [{"job_name": "pod-sync",
                 "static_configs": [{"targets": [format!("127.0.0.1:{scraped}")]}]}],
         });

@@ -4,6 +4,7 @@ mod alerts;
 mod allocate;
 mod arena;
 pub(crate) mod changes;
+mod dashboards;
 mod kill;
 mod observer;
 mod players;
@@ -38,6 +39,8 @@ pub enum Trial {
     Players(players::Options),
     /// Lets the alert rules fire and resolve in a running Prometheus.
     Alerts(alerts::Options),
+    /// Asks a Prometheus that scrapes all controllers under load everything that dashboards and alerts ask, and draws the answers.
+    Dashboards(dashboards::Options),
 }
 
 impl Trial {
@@ -55,6 +58,7 @@ impl Trial {
             Self::Ports(options) => ports::run(options).await,
             Self::Players(options) => players::run(options).await,
             Self::Alerts(options) => alerts::run(options).await,
+            Self::Dashboards(options) => dashboards::run(options).await,
         }
     }
 }

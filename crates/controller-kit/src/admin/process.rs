@@ -2,38 +2,36 @@
 
 use std::fmt::Write as _;
 
+use metric_table::Metric;
+
+use crate::metrics::{CPU_SECONDS, METRICS, RESIDENT_BYTES};
+use crate::telemetry::CONTROLLER;
+
 /// Clock ticks a second in `/proc/self/stat`: fixed by the kernel's interface to user space.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Appends `process_resident_memory_bytes` and `process_cpu_seconds_total`; what cannot be read is left out.
-pub(super) fn render(text: &mut String) {
+pub(super) fn render(text: &mut String, controller: &str) {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    if let Some(bytes) = resident_bytes(&status) {
-        append(
-            text,
-            "process_resident_memory_bytes",
-            "gauge",
-            "Resident memory of the process",
-            bytes,
-        );
-    }
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    if let Some(seconds) = cpu_seconds(&stat) {
-        append(
-            text,
-            "process_cpu_seconds_total",
-            "counter",
-            "User and system CPU time of the process",
-            seconds,
-        );
+    for (name, value) in [
+        (RESIDENT_BYTES, resident_bytes(&status)),
+        (CPU_SECONDS, cpu_seconds(&stat)),
+    ] {
+        let metric = METRICS.iter().find(|metric| metric.name == name);
+        if let (Some(metric), Some(value)) = (metric, value) {
+            append(text, metric, controller, value);
+        }
     }
 }
 
-fn append(text: &mut String, name: &str, kind: &str, help: &str, value: f64) {
+fn append(text: &mut String, metric: &Metric, controller: &str, value: f64) {
+    let Metric { name, meaning, .. } = metric;
+    let kind = metric.kind.as_str();
     // Writing to a String cannot fail.
     let _ = write!(
         text,
-        "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n"
+        "# HELP {name} {meaning}\n# TYPE {name} {kind}\n{name}{{{CONTROLLER}=\"{controller}\"}} {value}\n"
     );
 }
 

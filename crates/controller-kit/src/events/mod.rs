@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use self::aggregate::{Aggregator, Bucket, Entry, Fingerprint, Written};
+use crate::metrics::{EVENTS_DROPPED, EVENTS_PUBLISHED};
 use crate::pace::pause_after;
 use crate::resource::{EVENT, ResourceKind};
 use crate::supervise::{Phase, Supervisor};
@@ -211,7 +212,7 @@ impl Publisher {
             None => self.create(&fingerprint, &entry).await,
         };
         match result {
-            Ok(()) => counter!("gamekeeper_events_published_total", "outcome" => "ok").increment(1),
+            Ok(()) => counter!(EVENTS_PUBLISHED, "outcome" => "ok").increment(1),
             Err(WriteError::NotFound | WriteError::Conflict(_)) if entry.written.is_some() => {
                 self.folded.lost(&fingerprint);
             }
@@ -298,7 +299,7 @@ fn cut(text: &str, max: usize) -> &str {
 }
 
 fn dropped(why: &'static str) {
-    counter!("gamekeeper_events_dropped_total", "reason" => why).increment(1);
+    counter!(EVENTS_DROPPED, "reason" => why).increment(1);
 }
 
 #[cfg(test)]

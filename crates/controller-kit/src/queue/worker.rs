@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{Next, QueueKey, ReconcileError, Shared, Work};
+use crate::metrics::{QUEUE_ACTIVE, QUEUE_DEPTH, QUEUE_WAIT, RECONCILE_SECONDS, RECONCILES, RETRIES};
 
 /// Metric handles, looked up once: a reconcile takes well under a millisecond.
 struct Metrics {
@@ -37,11 +38,11 @@ impl<K: QueueKey> Workers<K> {
     ) -> Self {
         let metrics = Metrics {
             name,
-            depth: gauge!("gamekeeper_queue_depth", "queue" => name),
-            active: gauge!("gamekeeper_queue_active", "queue" => name),
-            wait: histogram!("gamekeeper_queue_wait_seconds", "queue" => name),
-            work: histogram!("gamekeeper_reconcile_duration_seconds", "queue" => name),
-            succeeded: counter!("gamekeeper_reconciles_total", "queue" => name, "outcome" => "ok"),
+            depth: gauge!(QUEUE_DEPTH, "queue" => name),
+            active: gauge!(QUEUE_ACTIVE, "queue" => name),
+            wait: histogram!(QUEUE_WAIT, "queue" => name),
+            work: histogram!(RECONCILE_SECONDS, "queue" => name),
+            succeeded: counter!(RECONCILES, "queue" => name, "outcome" => "ok"),
         };
         Self {
             shared,
@@ -154,8 +155,8 @@ impl<K: QueueKey> Shared<K> {
             let delay = entry.fail(conflict, error.retry_after(), rand::random());
             (delay, entry.count())
         };
-        counter!("gamekeeper_reconciles_total", "queue" => name, "outcome" => "error").increment(1);
-        counter!("gamekeeper_reconcile_retries_total", "queue" => name, "category" => category).increment(1);
+        counter!(RECONCILES, "queue" => name, "outcome" => "error").increment(1);
+        counter!(RETRIES, "queue" => name, "category" => category).increment(1);
         let retry_in_ms = delay.as_millis() as u64;
         // A stale decision is normal under contention; anything else is worth an operator's eye.
         if conflict {

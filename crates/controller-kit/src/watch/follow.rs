@@ -17,6 +17,7 @@ use super::relist::Relist;
 use super::sink::Sink;
 use crate::admin::WatchHealth;
 use crate::backoff::Backoff;
+use crate::metrics::{WATCH_ERRORS, WATCH_EVENTS, WATCH_RELISTS};
 use crate::requests;
 use crate::resource::push_encoded;
 use crate::write::describe;
@@ -160,7 +161,7 @@ impl<T: Watched> Follower<T> {
         self.scope.health.failed(self.scope.number, &reason);
         let delay = self.wanted.retry.delay(self.failures, rand::random());
         self.failures += 1;
-        counter!("gamekeeper_watch_errors_total", "resource" => T::RESOURCE.plural).increment(1);
+        counter!(WATCH_ERRORS, "resource" => T::RESOURCE.plural).increment(1);
         tracing::warn!(
             resource = T::RESOURCE.plural,
             namespace = self.scope.namespace,
@@ -180,8 +181,8 @@ impl<T: Watched> Follower<T> {
 
     /// Takes a consistent list (no resourceVersion: never from a lagging cache) and settles the differences.
     async fn list(&mut self) -> Result<String, Ended> {
-        let labels = [("resource", T::RESOURCE.plural), ("reason", self.relist_reason)];
-        counter!("gamekeeper_watch_relists_total", &labels).increment(1);
+        counter!(WATCH_RELISTS, "resource" => T::RESOURCE.plural, "reason" => self.relist_reason)
+            .increment(1);
         let sink = Arc::clone(&self.sink);
         let mut relist = Relist::new(&sink, &self.scope.namespace);
         let mut next = String::new();
@@ -278,8 +279,7 @@ impl<T: Watched> Follower<T> {
             "ERROR" => "error",
             _ => "other",
         };
-        counter!("gamekeeper_watch_events_total", "resource" => T::RESOURCE.plural, "type" => label)
-            .increment(1);
+        counter!(WATCH_EVENTS, "resource" => T::RESOURCE.plural, "type" => label).increment(1);
         match label {
             "added" | "modified" | "deleted" => self.object(label == "deleted", event.object),
             "bookmark" => {

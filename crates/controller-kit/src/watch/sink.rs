@@ -7,6 +7,7 @@ use metrics::{Counter, counter};
 use super::frame::Identity;
 use super::{Change, Keep, OnChange, OnMalformed, Watched};
 use crate::key::ObjectKey;
+use crate::metrics::WATCH_MALFORMED;
 use crate::store::Store;
 
 /// The receiving end of all scopes of a watch.
@@ -28,7 +29,7 @@ impl<T: Watched> Sink<T> {
         on_change: Vec<OnChange<T>>,
         on_malformed: Vec<OnMalformed>,
     ) -> Self {
-        let malformed = counter!("gamekeeper_watch_malformed_total", "resource" => T::RESOURCE.plural);
+        let malformed = counter!(WATCH_MALFORMED, "resource" => T::RESOURCE.plural);
         Self {
             store,
             keep,

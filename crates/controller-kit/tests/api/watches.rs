@@ -321,10 +321,10 @@ async fn work_begins_when_every_watch_is_primed_and_readiness_says_which_is_not(
         assert!(answer.contains("[+]watch/configmaps ok"), "{answer}");
         let metrics = http_get(address, "/metrics").await;
         for expected in [
-            r#"gamekeeper_watch_synced{resource="configmaps",watch="configmaps"} 1"#,
-            r#"gamekeeper_watch_last_event_age_seconds{resource="configmaps",watch="configmaps"}"#,
-            r#"gamekeeper_reconciles_total{queue="primed-test",outcome="ok"} 1"#,
-            r#"gamekeeper_api_requests_total{verb="list",resource="configmaps",subresource="",outcome="ok"}"#,
+            r#"gamekeeper_watch_synced{controller="kit-test",resource="configmaps",watch="configmaps"} 1"#,
+            r#"gamekeeper_watch_last_event_age_seconds{controller="kit-test",resource="configmaps",watch="configmaps"}"#,
+            r#"gamekeeper_reconciles_total{controller="kit-test",queue="primed-test",outcome="ok"} 1"#,
+            r#"gamekeeper_api_requests_total{controller="kit-test",verb="list",resource="configmaps",subresource="",outcome="ok"}"#,
             "gamekeeper_queue_wait_seconds_bucket",
             "process_resident_memory_bytes",
             "process_cpu_seconds_total",

@@ -119,6 +119,7 @@ impl Shards {
     /// Checks `config`; sends nothing yet. The client should not retry by itself, see [`Elector::new`].
     pub fn new(client: Client, config: ShardConfig) -> Result<Self, ConfigError> {
         config.validate()?;
+        metrics::describe();
         let owned = Publisher::new(config.prefix.clone(), config.shards);
         Ok(Self {
             config,
@@ -216,5 +217,5 @@ impl Drop for Shards {
 
 /// Keeps the metric beside what was published.
 pub(crate) fn record_owned(group: &str, owned: &OwnedShards) {
-    metrics::shards_owned(group, owned.len());
+    metrics::shards_owned(group, owned.len(), owned.shards() as usize);
 }

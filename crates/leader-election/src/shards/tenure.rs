@@ -38,9 +38,11 @@ pub(crate) struct Publisher {
 
 impl Publisher {
     pub(crate) fn new(group: String, shards: u32) -> Self {
+        let owned = OwnedShards::none(shards);
+        record_owned(&group, &owned);
         Self {
             group,
-            owned: Arc::new(watch::Sender::new(Arc::new(OwnedShards::none(shards)))),
+            owned: Arc::new(watch::Sender::new(Arc::new(owned))),
         }
     }
 

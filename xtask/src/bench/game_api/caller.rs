@@ -13,13 +13,13 @@ use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tempfile::TempDir;
 
 /// A certificate for localhost, and its files.
-pub(super) struct Certificate {
+pub(crate) struct Certificate {
     directory: TempDir,
     config: Arc<rustls::ClientConfig>,
 }
 
 impl Certificate {
-    pub(super) fn make() -> Result<Self> {
+    pub(crate) fn make() -> Result<Self> {
         let CertifiedKey { cert, signing_key } = generate_simple_self_signed(vec!["localhost".into()])?;
         let directory = tempfile::tempdir()?;
         std::fs::write(directory.path().join("tls.crt"), cert.pem())?;
@@ -38,7 +38,7 @@ impl Certificate {
     }
 
     /// Flags of a game-api that takes all of a benchmark's servers from one address.
-    pub(super) fn flags(&self, port: u16) -> Vec<String> {
+    pub(crate) fn flags(&self, port: u16) -> Vec<String> {
         let file = |name: &str| -> PathBuf { self.directory.path().join(name) };
         vec![
             format!("--listen-address=127.0.0.1:{port}"),
@@ -54,7 +54,7 @@ impl Certificate {
 
 /// One game server.
 #[derive(Clone)]
-pub(super) struct Caller {
+pub(crate) struct Caller {
     pub(super) name: String,
     pub(super) code: String,
     port: u16,
@@ -70,7 +70,7 @@ pub(super) struct Asked {
 }
 
 impl Caller {
-    pub(super) fn new(certificate: &Certificate, port: u16, name: String, code: String) -> Self {
+    pub(crate) fn new(certificate: &Certificate, port: u16, name: String, code: String) -> Self {
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config((*certificate.config).clone())
             .https_only()
@@ -90,7 +90,7 @@ impl Caller {
     ///
     /// # Errors
     /// When there is no answer.
-    pub(super) async fn report(&self, count: u32) -> Result<u16> {
+    pub(crate) async fn report(&self, count: u32) -> Result<u16> {
         let asked = Asked {
             method: Method::PUT,
             path: "/v1/self/players".into(),

@@ -15,7 +15,7 @@ use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt as _};
 use serde::Serialize;
 
-use self::caller::{Caller, Certificate};
+pub(crate) use self::caller::{Caller, Certificate};
 use super::spread::Spread;
 use crate::fleet::{Controller, FleetOptions, Scrape};
 use crate::trial::{Arena, ArenaSpec, Session, SessionOptions, write_json};
@@ -180,7 +180,7 @@ async fn callers(
 }
 
 /// Name and code of every Pod.
-async fn codes(client: &Client, namespace: &str) -> Result<BTreeMap<String, String>> {
+pub(crate) async fn codes(client: &Client, namespace: &str) -> Result<BTreeMap<String, String>> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let mut codes = BTreeMap::new();
     for pod in pods.list(&ListParams::default()).await? {

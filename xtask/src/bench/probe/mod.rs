@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use self::load::Load;
+pub(crate) use self::network::{PORT, Route, answer};
 use super::spread::Spread;
 use crate::cluster::{self, Cluster, Nodes};
 use crate::demo;

@@ -23,7 +23,8 @@ const CLUSTER: &str = "bench-probe-network";
 const NODES: u32 = 20;
 /// Where the simulated nodes' Pods have their addresses; see `cluster::kwok`.
 const PODS: &str = "10.212.0.0/16";
-const PORT: u16 = 18_080;
+/// Where the servers are probed.
+pub(crate) const PORT: u16 = 18_080;
 /// Connections that may wait to be accepted: a whole period's probes at once.
 const BACKLOG: u32 = 4_096;
 
@@ -40,7 +41,7 @@ pub(super) async fn measure(servers: u32, seconds: u64, options: FleetOptions) -
 }
 
 async fn on(running: &Cluster, servers: u32, seconds: u64, options: FleetOptions) -> Result<Load> {
-    let _answering = answer()?;
+    let _answering = answer(Router::new().route("/healthz", get(async || "ok")))?;
     let route = Route::add().await?;
     let load = probed(running, servers, seconds, options).await;
     route.remove().await?;
@@ -108,8 +109,8 @@ fn succeeded(server: &GameServer) -> bool {
     })
 }
 
-/// Answers every request at [`PORT`] of every address of this machine's own, and of nobody else's: only what comes in over loopback.
-fn answer() -> Result<AbortOnDropHandle<()>> {
+/// Lets `app` answer every request at [`PORT`] of every address of this machine's own, and of nobody else's: only what comes in over loopback.
+pub(crate) fn answer(app: Router) -> Result<AbortOnDropHandle<()>> {
     let socket = TcpSocket::new_v4()?;
     socket.bind_device(Some(b"lo"))?;
     socket.set_reuseaddr(true)?;
@@ -117,7 +118,6 @@ fn answer() -> Result<AbortOnDropHandle<()>> {
         .bind((Ipv4Addr::UNSPECIFIED, PORT).into())
         .with_context(|| format!("can't listen at port {PORT}"))?;
     let listener = socket.listen(BACKLOG)?;
-    let app = Router::new().route("/healthz", get(async || "ok"));
     let serve = async move {
         if let Err(error) = axum::serve(listener, app).await {
             eprintln!("the answering program ended: {error}");
@@ -127,15 +127,15 @@ fn answer() -> Result<AbortOnDropHandle<()>> {
 }
 
 /// The simulated Pods' addresses lead to this machine itself, over loopback, while this is there.
-struct Route;
+pub(crate) struct Route;
 
 impl Route {
-    async fn add() -> Result<Self> {
+    pub(crate) async fn add() -> Result<Self> {
         ip("replace").await?;
         Ok(Self)
     }
 
-    async fn remove(self) -> Result<()> {
+    pub(crate) async fn remove(self) -> Result<()> {
         ip("del").await
     }
 }

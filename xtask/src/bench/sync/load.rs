@@ -114,7 +114,7 @@ impl Allocator {
 }
 
 /// Changes of node conditions, `rate` a second over all nodes in turn: each flips the status of one condition.
-pub(super) async fn churn_nodes(client: &Client, rate: f64) -> Result<AbortOnDropHandle<()>> {
+pub(crate) async fn churn_nodes(client: &Client, rate: f64) -> Result<AbortOnDropHandle<()>> {
     let nodes: Api<Node> = Api::all(client.clone());
     let listed = nodes.list_metadata(&ListParams::default()).await?.items;
     let names: Vec<String> = listed.iter().map(ResourceExt::name_any).collect();
