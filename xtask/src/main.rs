@@ -3,9 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{
-    bench, chart, cluster, demo, faults, gen_crds, image, observability, rbac, test, trial,
-};
+use xtask::{bench, chart, cluster, demo, faults, gen_crds, image, observability, rbac, test, trial};
 
 #[derive(Debug, Parser)]
 #[command(

@@ -13,6 +13,12 @@ pub(crate) struct Line {
     pub(crate) values: Vec<Option<f64>>,
 }
 
+impl Line {
+    fn peak(&self) -> f64 {
+        self.values.iter().flatten().copied().fold(0.0, f64::max)
+    }
+}
+
 const COLUMNS: usize = 3;
 const PANEL: (f64, f64) = (400.0, 250.0);
 const GAP: f64 = 12.0;
@@ -64,6 +70,7 @@ fn draw(body: &mut String, (x, y): (f64, f64), panel: &Panel, lines: &[Line], se
         PANEL.0, PANEL.1
     );
     text(body, (10.0, 19.0), 12, "600", "start", panel.title);
+    let lines = &ordered(lines);
     let heights = heights(panel, lines);
     let most = heights.iter().flatten().flatten().copied().fold(0.0, f64::max);
     let step = nice(most / 4.0);
@@ -74,7 +81,7 @@ fn draw(body: &mut String, (x, y): (f64, f64), panel: &Panel, lines: &[Line], se
         let across = index as f64 / (count.max(2) - 1) as f64;
         (left + across * width, above + height - value / top * height)
     };
-    // The highest first, so that each lower one lies on top of it.
+    // The highest first, so that each lower one covers what of it isn't its own.
     for (number, values) in heights.iter().enumerate().rev() {
         let colour = COLOURS[number % COLOURS.len()];
         for run in runs(values) {
@@ -94,6 +101,13 @@ fn draw(body: &mut String, (x, y): (f64, f64), panel: &Panel, lines: &[Line], se
     }
     legend(body, lines);
     body.push_str("</g>\n");
+}
+
+/// The line with the highest peak first, those that are nothing but noughts last: what is to be seen is named.
+fn ordered(lines: &[Line]) -> Vec<Line> {
+    let mut ordered = lines.to_vec();
+    ordered.sort_by(|one, other| other.peak().total_cmp(&one.peak()));
+    ordered
 }
 
 /// Where each line runs: its values, or with all below it where the lines are parts of a whole.
@@ -151,7 +165,7 @@ fn path(body: &mut String, points: impl Iterator<Item = (f64, f64)>, colour: &st
     if let Some(ground) = ground {
         let _ = writeln!(
             body,
-            "<polygon points=\"{:.1},{ground:.1} {text} {:.1},{ground:.1}\" fill=\"{colour}\" fill-opacity=\"0.55\"/>",
+            "<polygon points=\"{:.1},{ground:.1} {text} {:.1},{ground:.1}\" fill=\"{colour}\"/>",
             first.0, last.0
         );
     }
@@ -204,14 +218,14 @@ fn legend(body: &mut String, lines: &[Line]) {
     }
     if lines.len() > room {
         let (x, y) = spot(room, above + height);
-        text(
-            body,
-            (x + 13.0, y),
-            10,
-            "400",
-            "start",
-            &format!("and {} more", lines.len() - room),
-        );
+        let rest = &lines[room..];
+        let nought = if rest.iter().all(|line| line.peak() <= 0.0) {
+            ", all 0"
+        } else {
+            ""
+        };
+        let more = format!("and {} more{nought}", rest.len());
+        text(body, (x + 13.0, y), 10, "400", "start", &more);
     }
 }
 

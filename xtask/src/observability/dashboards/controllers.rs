@@ -7,17 +7,23 @@ const WORKER: Parts = Parts {
     queue: true,
     lease: true,
     events: true,
+    writes: true,
 };
-/// One that writes nothing by itself.
+/// One that answers, and does nothing by itself.
 const SERVER: Parts = Parts {
     queue: false,
     lease: false,
     events: false,
+    writes: true,
+};
+/// One that reads only.
+const READER: Parts = Parts {
+    writes: false,
+    ..SERVER
 };
 
 pub(super) fn dashboards() -> Vec<Dashboard> {
     let worker = |name, about, own| dashboard(name, about, own, WORKER);
-    let server = |name, about, own| dashboard(name, about, own, SERVER);
     let mut nodes = WORKER;
     nodes.events = false;
     vec![
@@ -41,8 +47,8 @@ pub(super) fn dashboards() -> Vec<Dashboard> {
             "Sets that follow their players.",
             autoscaler(),
         ),
-        server("external-scaler", "What KEDA is told.", scaler()),
-        server("game-api", "What game servers report.", game_api()),
+        dashboard("external-scaler", "What KEDA is told.", scaler(), READER),
+        dashboard("game-api", "What game servers report.", game_api(), SERVER),
     ]
 }
 

@@ -11,7 +11,12 @@ pub(super) struct Parts {
     pub(super) lease: bool,
     /// Events that it writes.
     pub(super) events: bool,
+    /// Anything that it writes.
+    pub(super) writes: bool,
 }
+
+/// Why one that only reads has no requests to time.
+const READS: &str = "it lists when it starts, and watches";
 
 /// The rows for this controller.
 pub(super) fn rows(controller: &str, parts: Parts) -> Vec<Row> {
@@ -20,7 +25,7 @@ pub(super) fn rows(controller: &str, parts: Parts) -> Vec<Row> {
     if parts.queue {
         rows.push(work(&of));
     }
-    rows.push(requests(&of));
+    rows.push(requests(&of, parts));
     rows.push(caches(&of));
     rows.push(process(&of, parts));
     rows
@@ -58,8 +63,11 @@ fn work(of: &str) -> Row {
     )
 }
 
-fn requests(of: &str) -> Row {
+fn requests(of: &str, parts: Parts) -> Row {
     let failed = format!("{of},outcome!~\"ok|already_exists\"");
+    let p99 = quantile("0.99", "gamekeeper_api_request_duration_seconds", of, "verb");
+    let times = Panel::lines("Time of requests, p99", Unit::Seconds).ask(p99, "{{verb}}");
+    let times = if parts.writes { times } else { times.quiet(READS) };
     row(
         "API server",
         vec![
@@ -77,10 +85,7 @@ fn requests(of: &str) -> Row {
                     "{{verb}} {{resource}}: {{outcome}}",
                 )
                 .quiet("no request failed"),
-            Panel::lines("Time of requests, p99", Unit::Seconds).ask(
-                quantile("0.99", "gamekeeper_api_request_duration_seconds", of, "verb"),
-                "{{verb}}",
-            ),
+            times,
         ],
     )
 }
@@ -110,6 +115,13 @@ fn caches(of: &str) -> Row {
 }
 
 fn process(of: &str, parts: Parts) -> Row {
+    let in_flight = format!("sum by (instance) (gamekeeper_api_requests_in_flight{{{of}}})");
+    let under_way = Panel::lines("Requests under way", Unit::Count).ask(in_flight, "{{instance}}");
+    let under_way = if parts.writes {
+        under_way
+    } else {
+        under_way.quiet(READS)
+    };
     let mut panels = vec![
         Panel::lines("Memory", Unit::Bytes).ask(
             format!("max by (instance) (process_resident_memory_bytes{{{of}}})"),
@@ -121,12 +133,7 @@ fn process(of: &str, parts: Parts) -> Row {
             format!("count by (version) (gamekeeper_build_info{{{of}}})"),
             "{{version}}",
         ),
-        Panel::lines("Requests under way", Unit::Count)
-            .ask(
-                format!("sum by (instance) (gamekeeper_api_requests_in_flight{{{of}}})"),
-                "{{instance}}",
-            )
-            .quiet("it only reads, by lists and watches"),
+        under_way,
     ];
     if parts.lease {
         panels.push(

@@ -141,17 +141,30 @@ impl Load {
     /// Scales, updates, and lets probes fail or succeed, in turn.
     async fn move_one(&self, round: u32) -> Result<()> {
         match round % 4 {
-            0 => self.moving.scale(MOVING / 2).await,
+            0 => {
+                self.scale_ported(4).await?;
+                self.moving.scale(MOVING / 2).await
+            }
             1 => {
                 self.healthy.store(false, Ordering::Relaxed);
                 Ok(())
             }
-            2 => self.moving.scale(MOVING).await,
+            2 => {
+                self.scale_ported(8).await?;
+                self.moving.scale(MOVING).await
+            }
             _ => {
                 self.healthy.store(true, Ordering::Relaxed);
                 self.update(round).await
             }
         }
+    }
+
+    async fn scale_ported(&self, replicas: u32) -> Result<()> {
+        let sets: Api<GameServerSet> = Api::namespaced(self.client.clone(), &self.namespace);
+        let patch = Patch::Merge(json!({"spec": {"replicas": replicas}}));
+        sets.patch("ported", &PatchParams::default(), &patch).await?;
+        Ok(())
     }
 
     async fn update(&self, round: u32) -> Result<()> {
