@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::metrics::{WATCH_AGE, WATCH_OBJECTS, WATCH_SYNCED};
 use crate::supervise::{Phase, Supervisor};
 
-mod process;
+pub(crate) mod process;
 
 /// The runtime counts as wedged when the heartbeat task was not scheduled for this long.
 const WEDGED: Duration = Duration::from_secs(15);

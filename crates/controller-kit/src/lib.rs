@@ -65,4 +65,6 @@ pub mod telemetry;
 pub mod watch;
 pub mod write;
 
+/// Metrics of the process itself, which no recorder keeps: they are read when they are asked for.
+pub use admin::process::METRICS as PROCESS_METRICS;
 pub use metrics::METRICS;

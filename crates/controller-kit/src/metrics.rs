@@ -41,8 +41,6 @@ const DROPPED: [&str; 4] = ["queue_full", "too_many_pending", "write_failed", "s
 
 metric_table::metrics! {
     BUILD_INFO: Gauge "gamekeeper_build_info" ["version" in Each("a version that runs")] = "1";
-    RESIDENT_BYTES: Gauge "process_resident_memory_bytes" [] = "Resident memory of the process";
-    CPU_SECONDS: Counter "process_cpu_seconds_total" [] = "User and system CPU time of the process";
     REQUESTS: Counter "gamekeeper_api_requests_total" [
         "verb" in OneOf(&ALL_VERBS),
         "resource" in RESOURCE,

@@ -37,10 +37,16 @@ const ELECTING: &[&str] = {
 };
 
 /// All of them.
-pub const SECTIONS: [Section; 11] = [
+pub const SECTIONS: [Section; 12] = [
+    Section {
+        name: "process",
+        about: "The process itself, as the kernel counts it.",
+        controllers: &CONTROLLERS,
+        metrics: controller_kit::PROCESS_METRICS,
+    },
     Section {
         name: "controller-kit",
-        about: "Requests, queues, watches, events and the process itself.",
+        about: "Requests, queues, watches and events.",
         controllers: &CONTROLLERS,
         metrics: controller_kit::METRICS,
     },

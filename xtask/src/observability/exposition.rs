@@ -55,8 +55,13 @@ pub(crate) async fn check(fleet: &Fleet) -> Result<BTreeSet<&'static str>> {
 pub(crate) fn read(text: &str) -> Export {
     let mut export = Export::default();
     let mut told = BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for line in text.lines() {
-        let problem = if let Some(rest) = line.strip_prefix("# TYPE ") {
+        let series = line.rsplit_once(' ').map_or(line, |(series, _)| series);
+        let again = !line.is_empty() && !seen.insert(series);
+        let problem = if again {
+            Some(format!("{series} is there twice"))
+        } else if let Some(rest) = line.strip_prefix("# TYPE ") {
             kind(rest).err()
         } else if line.starts_with('#') || line.is_empty() {
             None
@@ -175,6 +180,8 @@ mod tests {
         assert!(labelled[0].contains("labels {\"name\"}, not {}"));
         let value = of("gamekeeper_pod_sync_seconds_count{controller=\"pod-sync\",trigger=\"whim\"}");
         assert!(value[0].contains("trigger=\"whim\""));
+        let line = "gamekeeper_pod_sync_gap_servers{controller=\"pod-sync\"}";
+        assert!(problems(&format!("{line} 1\n{line} 2\n"))[0].contains("twice"));
         let summary = problems("# TYPE gamekeeper_pod_sync_seconds summary");
         assert_eq!(
             summary,

@@ -4,8 +4,12 @@ use std::fmt::Write as _;
 
 use metric_table::Metric;
 
-use crate::metrics::{CPU_SECONDS, METRICS, RESIDENT_BYTES};
 use crate::telemetry::CONTROLLER;
+
+metric_table::metrics! {
+    RESIDENT_BYTES: Gauge "process_resident_memory_bytes" [] = "Resident memory of the process";
+    CPU_SECONDS: Counter "process_cpu_seconds_total" [] = "User and system CPU time of the process";
+}
 
 /// Clock ticks a second in `/proc/self/stat`: fixed by the kernel's interface to user space.
 const TICKS_PER_SECOND: f64 = 100.0;

@@ -332,6 +332,8 @@ async fn work_begins_when_every_watch_is_primed_and_readiness_says_which_is_not(
         ] {
             assert!(metrics.contains(expected), "{expected} is missing in\n{metrics}");
         }
+        let cpu = metrics.lines().filter(|line| line.starts_with("process_cpu_seconds_total{"));
+        assert_eq!(cpu.count(), 1, "{metrics}");
     })
     .await;
 }
