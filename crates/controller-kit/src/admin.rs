@@ -17,7 +17,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics::{WATCH_AGE, WATCH_OBJECTS, WATCH_SYNCED};
+use crate::metrics::{WATCH_AGE, WATCH_OBJECTS, WATCH_RESTING, WATCH_SYNCED};
 use crate::supervise::{Phase, Supervisor};
 
 pub(crate) mod process;
@@ -48,6 +48,8 @@ pub(crate) struct WatchHealth {
 struct ScopeHealth {
     namespace: String,
     primed: AtomicBool,
+    /// It is not to hear anything: see [`crate::need`].
+    resting: AtomicBool,
     heard: Mutex<Instant>,
     /// Why the first list does not come.
     failure: Mutex<Option<String>>,
@@ -65,6 +67,7 @@ impl WatchHealth {
             .map(|namespace| ScopeHealth {
                 namespace: namespace.clone(),
                 primed: AtomicBool::new(false),
+                resting: AtomicBool::new(false),
                 heard: Mutex::new(Instant::now()),
                 failure: Mutex::default(),
             })
@@ -83,13 +86,30 @@ impl WatchHealth {
         if let Some(scope) = self.scopes.get(scope) {
             scope.primed.store(true, Ordering::Release);
         }
-        if self
-            .scopes
-            .iter()
-            .all(|scope| scope.primed.load(Ordering::Acquire))
-        {
+        if self.scopes.iter().all(|scope| scope.primed.load(Ordering::Acquire)) {
             self.primed.send_replace(true);
         }
+    }
+
+    /// A scope rests, or goes on: then its list is not complete until [`scope_primed`](Self::scope_primed).
+    pub(crate) fn scope_rests(&self, scope: usize, resting: bool) {
+        self.heard(scope);
+        if let Some(scope) = self.scopes.get(scope) {
+            // In this order, that a scope which goes on is not taken for complete in between.
+            scope.primed.store(resting, Ordering::Release);
+            scope.resting.store(resting, Ordering::Release);
+        }
+    }
+
+    /// Whether every scope holds a complete list, and none rests.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.scopes.iter().all(|scope| scope.primed.load(Ordering::Acquire)) && !self.is_resting()
+    }
+
+    fn is_resting(&self) -> bool {
+        self.scopes
+            .iter()
+            .any(|scope| scope.resting.load(Ordering::Acquire))
     }
 
     /// Something was heard from the API server: an event, a bookmark, a list.
@@ -110,11 +130,12 @@ impl WatchHealth {
         *self.primed.borrow()
     }
 
-    /// Age of the last event of the scope that has been quiet longest.
+    /// Age of the last event of the scope that has been quiet longest; of those that rest, none.
     fn age(&self) -> Duration {
         let heard = |scope: &ScopeHealth| *scope.heard.lock().unwrap_or_else(PoisonError::into_inner);
         self.scopes
             .iter()
+            .filter(|scope| !scope.resting.load(Ordering::Acquire))
             .map(|scope| heard(scope).elapsed())
             .max()
             .unwrap_or_default()
@@ -229,6 +250,7 @@ impl Health {
             let labels = [("resource", watch.resource), ("watch", watch.name)];
             gauge!(WATCH_SYNCED, &labels).set(f64::from(u8::from(watch.is_primed())));
             gauge!(WATCH_AGE, &labels).set(watch.age().as_secs_f64());
+            gauge!(WATCH_RESTING, &labels).set(f64::from(u8::from(watch.is_resting())));
             gauge!(WATCH_OBJECTS, &labels).set((watch.objects)() as f64);
         }
     }

@@ -132,6 +132,30 @@ impl Default for ControllerArgs {
     }
 }
 
+/// When a controller whose work is opt-in stops looking.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Watching")]
+pub struct RestArgs {
+    /// How long nothing may ask for this controller's work until it stops watching game servers; it goes on at once when
+    /// something does. 0s: it never stops
+    #[arg(
+        long,
+        env = "GAMEKEEPER_REST_AFTER",
+        value_name = "DURATION",
+        default_value = "20s",
+        value_parser = parse_duration
+    )]
+    pub rest_after: Duration,
+}
+
+impl Default for RestArgs {
+    fn default() -> Self {
+        Self {
+            rest_after: Duration::from_secs(20),
+        }
+    }
+}
+
 /// The flags every controller has.
 #[derive(Args, Clone, Debug, Default)]
 pub struct CommonArgs {
@@ -177,6 +201,8 @@ mod tests {
         common: CommonArgs,
         #[command(flatten)]
         controller: ControllerArgs,
+        #[command(flatten)]
+        rest: RestArgs,
     }
 
     #[test]
@@ -194,6 +220,7 @@ mod tests {
         assert_eq!(cli.common.log.log_format, plain.log.log_format);
         assert_eq!(cli.common.log.log_level, plain.log.log_level);
         assert_eq!(cli.controller.concurrency, ControllerArgs::default().concurrency);
+        assert_eq!(cli.rest.rest_after, RestArgs::default().rest_after);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! | [`args`] | command-line flags, each with an environment variable |
 //! | [`runtime`] | start, supervised tasks, two-phase shutdown, exit code |
 //! | [`watch`], [`store`] | thin watches into indexed stores of narrow types |
+//! | [`need`] | watches that rest while nobody needs what they bring |
 //! | [`queue`] | deduplicated keys, bounded concurrency, per-key backoff |
 //! | [`write`](mod@write) | the four mutating shapes and their outcomes |
 //! | [`tally`] | sums over groups of objects, kept with each event |
@@ -52,6 +53,7 @@ pub mod echo;
 pub mod events;
 pub mod key;
 mod metrics;
+pub mod need;
 pub mod pace;
 pub mod queue;
 mod requests;

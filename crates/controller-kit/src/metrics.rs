@@ -67,6 +67,8 @@ metric_table::metrics! {
         "1 when the watch has a complete first list";
     WATCH_AGE: Gauge "gamekeeper_watch_last_event_age_seconds" ["resource" in RESOURCE, "watch" in WATCH] =
         "Time since the watch, in the namespace where it is quietest, last heard anything, bookmarks included";
+    WATCH_RESTING: Gauge "gamekeeper_watch_resting" ["resource" in RESOURCE, "watch" in WATCH] =
+        "1 while the watch is closed because nothing needs it; its age is 0 then";
     WATCH_OBJECTS: Gauge "gamekeeper_watch_objects" ["resource" in RESOURCE, "watch" in WATCH] = "Objects held";
     WATCH_EVENTS: Counter "gamekeeper_watch_events_total" ["resource" in RESOURCE, "type" in OneOf(&EVENT_TYPES)] =
         "Watch events";

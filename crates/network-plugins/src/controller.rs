@@ -9,6 +9,7 @@ use std::{
 use api_types::{keys, views::Meta};
 use controller_kit::{
     key::ObjectKey,
+    need::Need,
     queue::{Next, Queue, Work},
     resource::{self, INGRESS, POD, SERVICE},
     runtime::Runtime,
@@ -42,6 +43,9 @@ controller_kit::watched! {
     NodeView => resource::NODE,
 }
 
+/// How long a server waits for watches that go on after a rest; a list takes about as long.
+const WAKING: Duration = Duration::from_millis(100);
+
 /// Servers whose Pod the cache does not show, and that may have lost their network rather than their Pod.
 #[derive(Debug, Default)]
 struct Suspects(Mutex<HashSet<ObjectKey>>);
@@ -70,12 +74,16 @@ struct Controller {
     suspects: Arc<Suspects>,
     ledger: Ledger,
     apply: Apply,
+    need: Need,
 }
 
 impl Controller {
     /// Brings one server's network up to date: observe, plan, apply, status.
     async fn reconcile(&self, work: Work<ObjectKey>) -> Result<Next, Error> {
         let key = &work.key;
+        if self.need.is_waking() {
+            return Ok(Next::After(WAKING));
+        }
         let suspect = self.suspects.take(key);
         let snapshot = self.stores.observe(key, |service| self.ledger.held(service));
         if let Some(left) = snapshot.behind(key, &self.apply.own, Instant::now()) {
@@ -215,9 +223,11 @@ pub(crate) fn start(
 ) {
     let queue = &queues.servers;
     let suspects = Arc::new(Suspects::default());
-    let pods = watch_pods(runtime, queue, &suspects);
+    let need = Need::new();
+    let pods = watch_pods(runtime, queue, &suspects, &need);
     let wiring = Wiring {
         runtime,
+        need: &need,
         queue,
         suspects: &suspects,
         pods: &pods,
@@ -238,7 +248,7 @@ pub(crate) fn start(
     runtime.spawn("record ports", scribe.run(runtime.shutdown()));
     let releases = Releases::new(ledger.clone(), writer.clone(), queues.releases.clone());
     releases.start(runtime);
-    releases.sweep(runtime, leads, namespace, services.clone());
+    releases.sweep(runtime, leads.clone(), namespace, services.clone());
     let stores = Stores {
         nodes: wiring.nodes(),
         sets: wiring.sets(),
@@ -247,6 +257,7 @@ pub(crate) fn start(
         ingresses: wiring.ingresses(),
         pods: pods.clone(),
     };
+    rest(runtime, &need, args.rest.rest_after, stores.clone(), queue, leads);
     let controller = Arc::new(Controller {
         stores,
         suspects,
@@ -257,6 +268,7 @@ pub(crate) fn start(
             own: Arc::new(OwnWrites::default()),
             creations: Arc::new(Semaphore::new(SERVICES_AT_ONCE)),
         },
+        need,
     });
     runtime.spawn("census", census(Arc::clone(&controller), runtime.shutdown()));
     queue.run(runtime, "servers", args.controller.concurrency, move |work| {
@@ -280,12 +292,43 @@ async fn census(controller: Arc<Controller>, shutdown: CancellationToken) -> any
     Ok(())
 }
 
-/// Pods without a network are decoded and forgotten: a set that asks for none costs nothing here.
-fn watch_pods(runtime: &Runtime, queue: &Queue<ObjectKey>, suspects: &Arc<Suspects>) -> Store<PodView> {
+/// Where nothing has a network, watches of what changes most rest.
+fn rest(
+    runtime: &Runtime,
+    need: &Need,
+    after: Duration,
+    stores: Stores,
+    queue: &Queue<ObjectKey>,
+    mut leads: watch::Receiver<bool>,
+) {
+    let (queue, leading) = (queue.clone(), leads.clone());
+    need.rest_after(runtime, after, move || {
+        // What a process that does not lead has queued is the leader's to do.
+        (!*leading.borrow() || queue.is_idle()) && stores.is_idle()
+    });
+    let (need, shutdown) = (need.clone(), runtime.shutdown());
+    runtime.spawn("look after an election", async move {
+        // What the last leader left undone is not known to who has rested.
+        while let Some(Ok(())) = shutdown.run_until_cancelled(leads.changed()).await {
+            need.wake();
+        }
+        shutdown.cancelled().await;
+        Ok(())
+    });
+}
+
+/// Pods without a network are decoded and forgotten: a set that asks for none costs no memory here.
+fn watch_pods(
+    runtime: &Runtime,
+    queue: &Queue<ObjectKey>,
+    suspects: &Arc<Suspects>,
+    need: &Need,
+) -> Store<PodView> {
     let (queue, suspects) = (queue.clone(), Arc::clone(suspects));
     Watch::<PodView>::new()
         .labels(keys::label::OWNER_GSS)
         .keep(PodView::has_network)
+        .while_needed(need)
         .index(PODS_BY_NODE, |pod: &PodView| pod.facts.node_name.clone())
         .index(PODS_BY_SET, |pod: &PodView| {
             Some(format!("{}/{}", pod.metadata.namespace, pod.facts.set))
@@ -311,6 +354,7 @@ fn watch_pods(runtime: &Runtime, queue: &Queue<ObjectKey>, suspects: &Arc<Suspec
 /// What the watches of everything but Pods have in common.
 struct Wiring<'a> {
     runtime: &'a Runtime,
+    need: &'a Need,
     queue: &'a Queue<ObjectKey>,
     suspects: &'a Arc<Suspects>,
     pods: &'a Store<PodView>,
@@ -338,6 +382,7 @@ impl Wiring<'_> {
     fn nodes(&self) -> Store<NodeView> {
         let (queue, pods) = (self.queue.clone(), self.pods.clone());
         Watch::<NodeView>::new()
+            .while_needed(self.need)
             .on_change(move |change: Change<NodeView>| {
                 if let Change::Applied { old: Some(old), new } = &change
                     && old.address == new.address
@@ -352,9 +397,14 @@ impl Wiring<'_> {
     }
 
     fn sets(&self) -> Store<SetView> {
-        let (queue, pods) = (self.queue.clone(), self.pods.clone());
+        let (queue, pods, need) = (self.queue.clone(), self.pods.clone(), self.need.clone());
         Watch::<SetView>::new()
             .on_change(move |change: Change<SetView>| {
+                if let Change::Applied { new, .. } = &change
+                    && new.has_network
+                {
+                    need.wake();
+                }
                 if let Change::Applied { old: Some(old), new } = &change
                     && !old.differs(new)
                 {
@@ -371,6 +421,7 @@ impl Wiring<'_> {
     fn game_servers(&self) -> Store<GameServerView> {
         let about_server = self.about_server(GameServerView::has_network);
         Watch::<GameServerView>::new()
+            .while_needed(self.need)
             .on_change(move |change: Change<GameServerView>| {
                 if let Change::Applied { old: Some(old), new } = &change
                     && !old.differs(new)

@@ -47,7 +47,7 @@ mod views;
 use std::process::ExitCode;
 
 use controller_kit::{
-    args::{CommonArgs, ControllerArgs},
+    args::{CommonArgs, ControllerArgs, RestArgs},
     queue::Queue,
     runtime::Runtime,
 };
@@ -73,6 +73,9 @@ pub struct Args {
     /// How much is done at once.
     #[command(flatten)]
     pub controller: ControllerArgs,
+    /// When watches rest.
+    #[command(flatten)]
+    pub rest: RestArgs,
     /// Namespace of the ConfigMaps that record which server has which port of a shared load balancer [default: the namespace
     /// of the Lease]
     #[arg(

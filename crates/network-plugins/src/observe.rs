@@ -8,7 +8,7 @@ use controller_kit::{
     store::Store,
 };
 
-use api_types::views::Meta;
+use api_types::{keys, views::Meta};
 
 use crate::{
     plan::Observed,
@@ -81,6 +81,21 @@ impl Stores {
             service,
             pod,
         }
+    }
+}
+
+impl Stores {
+    /// Whether nothing has or wants a network, or has one left.
+    pub(crate) fn is_idle(&self) -> bool {
+        let mut idle = self.pods.is_empty() && self.ingresses.is_empty();
+        // In this order: there are few sets, and the servers are looked at only if nothing else needs them.
+        self.sets.for_each(|set| idle &= !set.has_network);
+        self.services
+            .for_each(|service| idle &= !service.metadata.labels.contains_key(keys::label::OWNER_GSS));
+        if idle {
+            self.game_servers.for_each(|server| idle &= !server.has_network());
+        }
+        idle
     }
 }
 

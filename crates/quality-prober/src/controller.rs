@@ -11,6 +11,7 @@ use controller_kit::{
     echo::Echoes,
     events::{EventRecord, Events, Regarding},
     key::ObjectKey,
+    need::Need,
     queue::{Next, Queue, Work},
     resource::{self, GAME_SERVER_SET},
     runtime::Runtime,
@@ -95,26 +96,59 @@ pub(crate) fn start(runtime: &Runtime, tasks: Tasks, args: &Args) {
         (queue, apply)
     });
     let apply = acting.as_ref().map(|(_, apply)| Arc::clone(apply));
-    let pods = watch_pods(runtime, &queues, tasks.node.as_deref(), &pod_echoes, apply);
-    let sets = watch_sets(runtime, &queues, pods.clone());
+    let need = Need::new();
+    let pods = Watch::<PodView>::new().while_needed(&need);
+    let pods = watch_pods(runtime, pods, &queues, tasks.node.as_deref(), &pod_echoes, apply);
+    let sets = watch_sets(runtime, &queues, pods.clone(), &need);
+    rest(runtime, &need, args.rest.rest_after, sets.clone(), queues.clone(), tasks.leads);
     let stores = Stores { pods, sets };
     if let (Some(queue), Some(probing)) = (queues.probing, tasks.probing) {
         probe(runtime, &queue, probing, stores.clone(), pod_echoes, args);
     }
     if let Some((queue, apply)) = acting {
-        act(runtime, &queue, apply, stores, args);
+        act(runtime, &queue, apply, stores, &need, args);
     }
+}
+
+/// Where no set has a quality, watches of Pods and GameServers rest.
+fn rest(
+    runtime: &Runtime,
+    need: &Need,
+    after: Duration,
+    sets: Store<SetView>,
+    queues: Queues,
+    leads: Option<watch::Receiver<bool>>,
+) {
+    let leading = leads.clone();
+    need.rest_after(runtime, after, move || {
+        let mut idle = true;
+        sets.for_each(|set| idle &= set.qualities.is_empty());
+        // What a process that does not lead has queued is the leader's to do.
+        let leads = leading.as_ref().is_none_or(|leads| *leads.borrow());
+        idle && (!leads || queues.all().all(Queue::is_idle))
+    });
+    let Some(mut leads) = leads else { return };
+    let (need, shutdown) = (need.clone(), runtime.shutdown());
+    runtime.spawn("look after an election", async move {
+        // What the last leader left undone is not known to who has rested.
+        while let Some(Ok(())) = shutdown.run_until_cancelled(leads.changed()).await {
+            need.wake();
+        }
+        shutdown.cancelled().await;
+        Ok(())
+    });
 }
 
 fn watch_pods(
     runtime: &Runtime,
+    pods: Watch<PodView>,
     queues: &Queues,
     node: Option<&str>,
     echoes: &Arc<Echoes>,
     acting: Option<Arc<ServerApply>>,
 ) -> Store<PodView> {
     let (queues, echoes) = (queues.clone(), Arc::clone(echoes));
-    let mut pods = Watch::<PodView>::new().labels(keys::label::OWNER_GSS);
+    let mut pods = pods.labels(keys::label::OWNER_GSS);
     if let Some(node) = node {
         pods = pods.fields(format!("spec.nodeName={node}"));
     }
@@ -148,10 +182,16 @@ fn watch_pods(
 }
 
 /// A set's change concerns all its Pods.
-fn watch_sets(runtime: &Runtime, queues: &Queues, pods: Store<PodView>) -> Store<SetView> {
+fn watch_sets(runtime: &Runtime, queues: &Queues, pods: Store<PodView>, need: &Need) -> Store<SetView> {
     let (queues, templates) = (queues.clone(), Templates::new(runtime.events()));
+    let need = need.clone();
     Watch::<SetView>::new()
         .on_change(move |change: Change<SetView>| {
+            if let Change::Applied { new, .. } = &change
+                && !new.qualities.is_empty()
+            {
+                need.wake();
+            }
             let set = match &change {
                 Change::Applied { old: Some(old), new } if !old.differs(new) => return,
                 Change::Applied { new, .. } => new,
@@ -291,8 +331,16 @@ struct Actor {
     apply: Arc<ServerApply>,
 }
 
-fn act(runtime: &Runtime, queue: &Queue<ObjectKey>, apply: Arc<ServerApply>, stores: Stores, args: &Args) {
-    let servers = watch_game_servers(runtime, queue, &apply);
+fn act(
+    runtime: &Runtime,
+    queue: &Queue<ObjectKey>,
+    apply: Arc<ServerApply>,
+    stores: Stores,
+    need: &Need,
+    args: &Args,
+) {
+    let servers = Watch::<GameServerView>::new().while_needed(need);
+    let servers = watch_game_servers(runtime, servers, queue, &apply);
     let actor = Arc::new(Actor {
         stores,
         servers,
@@ -311,11 +359,12 @@ fn act(runtime: &Runtime, queue: &Queue<ObjectKey>, apply: Arc<ServerApply>, sto
 
 fn watch_game_servers(
     runtime: &Runtime,
+    servers: Watch<GameServerView>,
     queue: &Queue<ObjectKey>,
     apply: &Arc<ServerApply>,
 ) -> Store<GameServerView> {
     let (queue, apply) = (queue.clone(), Arc::clone(apply));
-    Watch::<GameServerView>::new()
+    servers
         .on_change(move |change: Change<GameServerView>| match change {
             Change::Applied { old, new } => {
                 if old.is_none_or(|old| old.differs(&new)) {

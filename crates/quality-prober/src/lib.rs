@@ -62,7 +62,7 @@ use std::{
 
 use anyhow::Context as _;
 use controller_kit::{
-    args::{CommonArgs, ControllerArgs},
+    args::{CommonArgs, ControllerArgs, RestArgs},
     runtime::Runtime,
 };
 use leader_election::{Elector, args::LeaseArgs};
@@ -109,6 +109,9 @@ pub struct Args {
     /// How much is written at once.
     #[command(flatten)]
     pub controller: ControllerArgs,
+    /// When watches rest.
+    #[command(flatten)]
+    pub rest: RestArgs,
     /// What this process does
     #[arg(long, env = "GAMEKEEPER_MODE", value_enum, help_heading = "Work")]
     pub mode: Mode,

@@ -115,6 +115,11 @@ impl<K: QueueKey> Queue<K> {
         self.shared.state().depth()
     }
 
+    /// Whether no key waits, is worked on or comes later.
+    pub fn is_idle(&self) -> bool {
+        self.shared.state().is_idle()
+    }
+
     /// Lets workers take keys only while `open` is true; keys are kept meanwhile. With several gates all must
     /// be open. Call it before [`run`](Self::run). A gate whose sender is gone keeps its last value.
     pub fn gate(&self, open: watch::Receiver<bool>) {

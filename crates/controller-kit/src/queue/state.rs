@@ -75,6 +75,11 @@ impl<K: Clone + Eq + Hash> State<K> {
         self.ready.len()
     }
 
+    /// Whether there is no key at all.
+    pub(super) fn is_idle(&self) -> bool {
+        self.ready.is_empty() && self.active.is_empty() && self.delayed.is_empty()
+    }
+
     fn promote(&mut self, now: Instant) {
         while let Some(entry) = self.delayed.first_entry() {
             let at = entry.key().0;

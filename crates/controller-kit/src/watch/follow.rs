@@ -8,6 +8,7 @@ use futures::io::AsyncBufReadExt as _;
 use kube::Client;
 use kube::client::Body;
 use metrics::counter;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -54,6 +55,8 @@ pub(super) struct Wanted {
     pub(super) session: Duration,
     /// Pauses between attempts to go on.
     pub(super) retry: Backoff,
+    /// Whether to watch at all.
+    pub(super) needed: Option<watch::Receiver<bool>>,
 }
 
 /// Keeps the store true to one namespace, or to the cluster.
@@ -106,8 +109,28 @@ impl<T: Watched> Follower<T> {
         // Handlers are not async, so a step is never abandoned between the store and its handlers.
         tokio::select! {
             () = shutdown.cancelled() => Ok(()),
-            never = async { loop { self.step().await; } } => never,
+            never = async { loop { self.turn().await; } } => never,
         }
+    }
+
+    /// Follows for as long as that is needed, and rests for as long as it is not.
+    async fn turn(&mut self) {
+        let Some(mut needed) = self.wanted.needed.clone() else {
+            return self.step().await;
+        };
+        // An error says that nobody is left to change it: the last word holds.
+        tokio::select! {
+            () = async { loop { self.step().await; } } => return,
+            Ok(_) = needed.wait_for(|needed| !*needed) => {}
+        }
+        self.relist_from_nothing("rested");
+        // Before the store is emptied, so that it never counts as complete without its objects.
+        self.scope.health.scope_rests(self.scope.number, true);
+        self.sink.clear(&self.scope.namespace);
+        if needed.wait_for(|needed| *needed).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        self.scope.health.scope_rests(self.scope.number, false);
     }
 
     async fn step(&mut self) {

@@ -29,6 +29,7 @@ use self::sink::Sink;
 use crate::admin::WatchHealth;
 use crate::backoff::Backoff;
 use crate::key::ObjectKey;
+use crate::need::Need;
 use crate::resource::{self, ResourceKind};
 use crate::runtime::Runtime;
 use crate::store::{IndexFn, Store};
@@ -112,6 +113,7 @@ pub struct Watch<T> {
     session: Duration,
     retry: Backoff,
     keep: Option<Keep<T>>,
+    need: Option<Need>,
     indexes: Vec<(&'static str, IndexFn<T>)>,
     on_change: Vec<OnChange<T>>,
     on_malformed: Vec<OnMalformed>,
@@ -133,6 +135,7 @@ impl<T: Watched> Watch<T> {
             session: follow::SESSION,
             retry: Backoff::WATCH,
             keep: None,
+            need: None,
             indexes: Vec::new(),
             on_change: Vec::new(),
             on_malformed: Vec::new(),
@@ -166,6 +169,14 @@ impl<T: Watched> Watch<T> {
     pub fn keep(self, keep: impl Fn(&T) -> bool + Send + Sync + 'static) -> Self {
         Self {
             keep: Some(Box::new(keep)),
+            ..self
+        }
+    }
+
+    /// Watches only while `need` says so; see [`Need`].
+    pub fn while_needed(self, need: &Need) -> Self {
+        Self {
+            need: Some(need.clone()),
             ..self
         }
     }
@@ -226,6 +237,9 @@ impl<T: Watched> Watch<T> {
         let objects = Box::new(move || counted.len());
         let health = Arc::new(WatchHealth::new(self.name, T::RESOURCE.plural, &scopes, objects));
         runtime.health().add_watch(Arc::clone(&health));
+        if let Some(need) = &self.need {
+            need.attach(Arc::clone(&health));
+        }
         let sink = Arc::new(Sink::new(
             store.clone(),
             self.keep,
@@ -239,6 +253,7 @@ impl<T: Watched> Watch<T> {
                 fields: self.fields.clone(),
                 session: self.session,
                 retry: self.retry,
+                needed: self.need.as_ref().map(Need::subscribe),
             };
             let follower = Follower::new(
                 runtime.separate_client(),

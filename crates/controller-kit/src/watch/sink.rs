@@ -105,6 +105,15 @@ impl<T: Watched> Sink<T> {
         }
     }
 
+    /// Nothing of a namespace (all, if it is empty) is followed any longer.
+    pub(super) fn clear(&self, namespace: &str) {
+        for key in self.store.keys() {
+            if namespace.is_empty() || &*key.namespace == namespace {
+                self.deleted(&key, None);
+            }
+        }
+    }
+
     fn keeps(&self, object: &T) -> bool {
         self.keep.as_ref().is_none_or(|keep| keep(object))
     }

@@ -1,10 +1,12 @@
 //! Watches without faults: priming, following, namespaces, malformed objects.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use api_types::views::Meta;
 use controller_kit::key::ObjectKey;
+use controller_kit::need::Need;
 use controller_kit::queue::{Next, Queue};
 use controller_kit::resource::ResourceKind;
 use controller_kit::runtime::Runtime;
@@ -158,6 +160,45 @@ async fn a_watch_is_primed_with_what_exists_and_follows_in_order() {
             .await;
         assert!(watching.store.is_empty());
         assert!(watching.store.by_index("group", "g").is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_watch_that_is_not_needed_rests_and_goes_on_with_what_is_there_then() {
+    scene(1, |scene| async move {
+        let namespace = scene.namespace();
+        scene.create_map(namespace, "a", json!({ "count": "1" })).await;
+        let (need, idle) = (Need::new(), Arc::new(AtomicBool::new(false)));
+        let runtime = scene.runtime(&scene.namespaces).await;
+        let told = Arc::<Mutex<Vec<String>>>::default();
+        let lines = Arc::clone(&told);
+        let store = Watch::<Tally>::new()
+            .labels("kit-test=yes")
+            .while_needed(&need)
+            .on_change(move |change| lines.lock().unwrap().push(line(&change)))
+            .start(&runtime);
+        let says = Arc::clone(&idle);
+        need.rest_after(&runtime, Duration::from_millis(100), move || {
+            says.load(Ordering::Relaxed)
+        });
+        eventually("the first list", || !need.is_waking() && store.len() == 1).await;
+        idle.store(true, Ordering::Relaxed);
+        eventually("rest", || store.is_empty()).await;
+        assert!(!need.is_waking(), "nothing is waited for while it rests");
+
+        // What happens meanwhile is not told, and what is there in the end is.
+        scene.create_map(namespace, "b", json!({ "count": "2" })).await;
+        scene.create_map(namespace, "c", json!({ "count": "3" })).await;
+        scene.delete_map(namespace, "a").await;
+        scene.delete_map(namespace, "b").await;
+        idle.store(false, Ordering::Relaxed);
+        need.wake();
+        eventually("the next list", || !need.is_waking()).await;
+        assert_eq!(store.len(), 1, "a list is complete when it is no longer waited for");
+        scene.set_data(namespace, "c", json!({ "count": "4" })).await;
+        let all = ["new a=1", "deleted a=1", "new c=3", "changed c=4"];
+        eventually(&format!("{all:?}"), || *told.lock().unwrap() == all).await;
     })
     .await;
 }

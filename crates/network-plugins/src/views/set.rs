@@ -15,6 +15,8 @@ pub(crate) struct SetView {
     pub metadata: Meta,
     /// Images by container; empty for a set without a network.
     pub images: BTreeMap<String, String>,
+    /// Whether its servers are to have a network.
+    pub has_network: bool,
 }
 
 impl SetView {
@@ -63,10 +65,12 @@ struct WireContainer {
 impl From<WireSet> for SetView {
     fn from(set: WireSet) -> Self {
         let containers = set.spec.game_server_template.spec.containers.into_iter();
+        let has_network = set.spec.network.is_some();
         Self {
             metadata: identity(set.metadata),
+            has_network,
             images: containers
-                .filter(|_| set.spec.network.is_some())
+                .filter(|_| has_network)
                 .map(|container| (container.name, container.image))
                 .collect(),
         }

@@ -13,6 +13,7 @@ mod balancer;
 mod ingress;
 mod node_port;
 mod owners;
+mod rest;
 mod rights;
 mod shared;
 mod world;

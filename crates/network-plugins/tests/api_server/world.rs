@@ -80,9 +80,15 @@ impl World {
 
     /// Starts the program for the namespace, without leader election, and waits until it is ready.
     pub(crate) async fn start(&self) -> Process {
-        let flags = ["--leader-elect=false", "--ports-namespace", &self.namespace];
+        self.start_with(&[]).await
+    }
+
+    /// The same with further flags.
+    pub(crate) async fn start_with(&self, flags: &[&str]) -> Process {
+        let mut all = vec!["--leader-elect=false", "--ports-namespace", &self.namespace];
+        all.extend(flags);
         let program = env!("CARGO_BIN_EXE_network-plugins");
-        Process::start(program, &self.kubeconfig, &self.namespace, &flags).await
+        Process::start(program, &self.kubeconfig, &self.namespace, &all).await
     }
 
     /// Makes a Pod of the set on the node, with an address, and its GameServer; gives the Pod's UID.

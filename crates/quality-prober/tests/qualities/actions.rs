@@ -235,3 +235,26 @@ async fn an_allocation_made_while_an_action_is_decided_stays() {
     assert_eq!(blind, None, "an allocation was undone unseen");
     world.delete_namespace().await;
 }
+
+#[tokio::test]
+async fn what_happened_while_watches_rested_is_acted_on_when_a_set_asks_for_it() {
+    let world = World::new().await;
+    let set = world.set(json!([])).await;
+    let process = Prober::resting_actions(&world).await;
+    let resting = async |wanted: u64| {
+        for watch in ["watch=\"pods\"", "watch=\"gameservers\""] {
+            process
+                .metric_until("gamekeeper_watch_resting", &[watch], |now| now == wanted)
+                .await;
+        }
+    };
+    resting(1).await;
+    world.server("arena-0", &set, "None").await;
+    world.says("arena-0", "healthy", "True", "gate").await;
+    world.change_set(gates()).await;
+    world.ops_state_until("arena-0", "GateMaintaining").await;
+    resting(0).await;
+    world.change_set(json!([])).await;
+    resting(1).await;
+    world.delete_namespace().await;
+}

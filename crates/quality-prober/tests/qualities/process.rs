@@ -28,6 +28,12 @@ impl Prober {
         .await
     }
 
+    /// The same, with watches that rest after 200 ms.
+    pub(crate) async fn resting_actions(world: &World) -> Self {
+        let flags = ["--mode", "actions", "--leader-elect=false", "--rest-after", "200ms"];
+        Self::start_as(world, &world.kubeconfig, &flags).await
+    }
+
     /// Probes everything itself and acts, without leader election.
     pub(crate) async fn central(world: &World) -> Self {
         Self::start_as(
