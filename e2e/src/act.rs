@@ -37,7 +37,8 @@ pub fn set_with(name: &str, replicas: u32, spec: &Value) -> Value {
     object
 }
 
-fn merge(target: &mut Value, from: &Value) {
+/// Merges `from` into `target`, field by field.
+pub fn merge(target: &mut Value, from: &Value) {
     match (target, from) {
         (Value::Object(target), Value::Object(from)) => {
             for (key, value) in from {

@@ -16,8 +16,10 @@ use crate::{
     schema::{any_object, date_time},
 };
 
+mod eviction;
 pub mod reported;
 
+pub use eviction::EvictionInForce;
 use reported::{Reported, ReportedPlayers};
 
 /// The operational record of one game server: what its operators want of it, and how it is.
@@ -160,6 +162,9 @@ pub struct GameServerStatus {
     /// What else the server reported about itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reported: Option<Box<Reported>>,
+    /// Who may evict this server now. Absent while its Pod does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eviction: Option<EvictionInForce>,
 }
 
 /// The decision to take a server away, written before anything is deleted.
@@ -172,7 +177,8 @@ pub struct DeletionClaim {
     /// UID of the Pod that is being taken away; a later Pod of the same name is not meant.
     #[serde(rename = "podUID")]
     pub pod_uid: String,
-    /// Why: ScaleIn, Update, Kill, Evicted, Replaced, Draining, Marked, Failed, Removed.
+    /// Why: ScaleIn, Update, Kill, Replaced, Draining, Marked, Failed, Removed; or what somebody else did to the Pod: Evicted,
+    /// Preempted, Deleted.
     pub reason: String,
     /// The server goes because nobody is on it: from then on no report of players is accepted for this Pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]

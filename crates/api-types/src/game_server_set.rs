@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{int_or_string::IntOrString, keys, object::custom_object};
 
 mod autoscaling;
+mod eviction;
 mod failure;
 mod lifecycle;
 mod players;
@@ -16,8 +17,9 @@ mod template;
 mod update;
 
 pub use autoscaling::{PlayerAutoscaling, PlayerAutoscalingStatus};
+pub use eviction::{Eviction, EvictionSafety};
 pub use failure::{FailureBehavior, FailurePolicy, Failures};
-pub use lifecycle::{Eviction, EvictionSafety, Lifecycle, LifecycleHook, Network, NetworkParam};
+pub use lifecycle::{Lifecycle, LifecycleHook, Network, NetworkParam};
 pub use players::{Players, SetPlayers};
 pub use quality::{ServiceQuality, ServiceQualityAction};
 pub use status::{GameServerSetStatus, PlanRecord, PlannedDeletion, PlannedUpdate, RevisionStatus};

@@ -26,6 +26,13 @@ pub const IN_PLACE_UPDATE_READY: &str = "InPlaceUpdateReady";
 /// list of keys in the condition's message, are those of OpenKruise: Pods taken over from it have this gate.
 pub const KRUISE_POD_READY: &str = "KruisePodReady";
 
+/// Name of the PodDisruptionBudget that keeps Pods with label [`label::SAFE_TO_EVICT`] `false` from being evicted. The name is
+/// Agones', whose servers have the same label.
+pub const EVICTION_BUDGET: &str = "agones-gameserver-safe-to-evict-false";
+
+/// Value of [`label::MANAGED_BY`].
+pub const MANAGER: &str = "gamekeeper";
+
 /// Label keys.
 pub mod label {
     /// Name of the owning GameServerSet. On Pods (gss-controller) and GameServers (gs-controller).
@@ -62,6 +69,11 @@ pub mod label {
     pub const CONTROLLER_REVISION_HASH: &str = "controller-revision-hash";
     /// Where the Pod is in its lifecycle, one of [`super::lifecycle`]. On Pods; gss-controller.
     pub const LIFECYCLE_STATE: &str = "lifecycle.apps.kruise.io/state";
+    /// `false`: the PodDisruptionBudget [`super::EVICTION_BUDGET`] keeps the Pod from being evicted. On Pods; born with it, then
+    /// pod-sync, unless the template has it.
+    pub const SAFE_TO_EVICT: &str = "agones.dev/safe-to-evict";
+    /// Who made an object that several programs might have made: [`super::MANAGER`].
+    pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 }
 
 /// Annotation keys.
@@ -103,6 +115,9 @@ pub mod annotation {
     pub const LIFECYCLE_TIMESTAMP: &str = "lifecycle.apps.kruise.io/timestamp";
     /// What the containers were before an update in place changed them, as JSON in OpenKruise's form. On Pods; gss-controller.
     pub const IN_PLACE_UPDATE_STATE: &str = "apps.kruise.io/inplace-update-state";
+    /// `false`: the cluster autoscaler leaves the Pod's node alone. On Pods; born with it, then pod-sync, unless the template has
+    /// it.
+    pub const SAFE_TO_EVICT: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict";
     /// What `kubectl apply` last sent: a second copy of the object, never kept in memory.
     pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 }
@@ -173,6 +188,9 @@ pub mod condition {
     pub const VOLUME_BLOCKED: &str = "VolumeBlocked";
     /// GameServerSet: as many servers have failed as its failurePolicy allows, and no more are replaced.
     pub const NEEDS_INTERVENTION: &str = "NeedsIntervention";
+    /// GameServerSet: who may evict its servers is not as it seems, or not as advised; the message says what to change. Absent
+    /// while there has been nothing to say.
+    pub const EVICTION_ADVICE: &str = "EvictionAdvice";
     /// GameServer: the Pod and its containers are well.
     pub const POD_NORMAL: &str = "PodNormal";
     /// GameServer: the Pod's node is well. Absent while it has always been.
@@ -191,8 +209,12 @@ pub mod claim_reason {
     pub const UPDATE: &str = "Update";
     /// The server's opsState is `Kill`.
     pub const KILL: &str = "Kill";
-    /// The Pod was evicted.
+    /// The Pod was evicted: by a node drain, the cluster autoscaler, its kubelet, or because of a taint.
     pub const EVICTED: &str = "Evicted";
+    /// The scheduler takes the Pod's place for a more important one.
+    pub const PREEMPTED: &str = "Preempted";
+    /// Somebody else deleted the Pod.
+    pub const DELETED: &str = "Deleted";
     /// The Pod has failed or ended and is replaced by a new one of the same name.
     pub const REPLACED: &str = "Replaced";
     /// The server is to go, and waits for its last player.
@@ -203,4 +225,9 @@ pub mod claim_reason {
     pub const FAILED: &str = "Failed";
     /// The server has failed, and is taken out of its set, running.
     pub const REMOVED: &str = "Removed";
+
+    /// Whether the claim only says what somebody else did to the Pod. Nothing is deleted because of it.
+    pub fn is_of_others(reason: &str) -> bool {
+        [EVICTED, PREEMPTED, DELETED].contains(&reason)
+    }
 }

@@ -6,6 +6,7 @@
 //! | [`views`] | the parts of objects that the controllers watch, decoded straight from the watch |
 //! | [`keys`] | labels, annotations, condition types, field managers |
 //! | [`state`], [`ops_state`] | the state of a server, computed from its Pod; what operators say about it |
+//! | [`eviction`] | who may evict a server, and how its Pod shows it |
 //! | [`crd`] | the CustomResourceDefinitions with their validation rules |
 //! | [`names`], [`int_or_string`] | derived names; values that are an integer or a string |
 //!
@@ -13,6 +14,7 @@
 
 pub mod condition;
 pub mod crd;
+pub mod eviction;
 pub mod game_server;
 pub mod game_server_set;
 pub mod int_or_string;
@@ -29,8 +31,8 @@ pub mod views;
 
 pub use condition::{Condition, GameServerCondition};
 pub use game_server::{
-    ContainerResources, DeletionClaim, GameServer, GameServerContainer, GameServerSpec, GameServerStatus,
-    ResourceClaimRef, ServiceQualityCondition,
+    ContainerResources, DeletionClaim, EvictionInForce, GameServer, GameServerContainer, GameServerSpec,
+    GameServerStatus, ResourceClaimRef, ServiceQualityCondition,
     reported::{Report, Reported, ReportedHealth, ReportedPlayers, ReportedState},
 };
 pub use game_server_set::*;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use api_types::eviction::Policy;
 use clap::{Args, ValueEnum};
 
 /// How to reach the API server.
@@ -156,6 +157,21 @@ impl Default for RestArgs {
     }
 }
 
+/// Who may evict servers where their set says nothing. Controllers that read it must be given the same value.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Eviction")]
+pub struct EvictionArgs {
+    /// What GameServerSets without spec.eviction.safe mean: Never, OnUpgrade, Always or WhenIdle. The same for gss-controller
+    /// and pod-sync
+    #[arg(
+        long,
+        env = "GAMEKEEPER_DEFAULT_EVICTION",
+        value_name = "VALUE",
+        default_value_t = Policy::Never
+    )]
+    pub default_eviction: Policy,
+}
+
 /// The flags every controller has.
 #[derive(Args, Clone, Debug, Default)]
 pub struct CommonArgs {
@@ -203,6 +219,8 @@ mod tests {
         controller: ControllerArgs,
         #[command(flatten)]
         rest: RestArgs,
+        #[command(flatten)]
+        eviction: EvictionArgs,
     }
 
     #[test]
@@ -221,6 +239,10 @@ mod tests {
         assert_eq!(cli.common.log.log_level, plain.log.log_level);
         assert_eq!(cli.controller.concurrency, ControllerArgs::default().concurrency);
         assert_eq!(cli.rest.rest_after, RestArgs::default().rest_after);
+        assert_eq!(
+            cli.eviction.default_eviction,
+            EvictionArgs::default().default_eviction
+        );
     }
 
     #[test]
@@ -241,6 +263,14 @@ mod tests {
         assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
         assert!(parse_duration("-5s").is_err());
         assert!(parse_duration("soon").is_err());
+    }
+
+    #[test]
+    fn the_default_of_evictions_is_one_of_the_values_of_the_field() {
+        let cli = Cli::parse_from(["x", "--default-eviction", "WhenIdle"]);
+        assert_eq!(cli.eviction.default_eviction, Policy::WhenIdle);
+        let refused = Cli::try_parse_from(["x", "--default-eviction", "always"]).map(|_| ());
+        assert!(refused.unwrap_err().to_string().contains("OnUpgrade"));
     }
 
     #[test]

@@ -28,8 +28,9 @@ const OUTCOMES: [&str; 10] = [
     "unknown",
 ];
 const EVENT_TYPES: [&str; 6] = ["added", "modified", "deleted", "bookmark", "error", "other"];
-const RELISTS: [&str; 7] = [
+const RELISTS: [&str; 8] = [
     "start",
+    "rested",
     "periodic",
     "refused",
     "in stream",

@@ -11,7 +11,7 @@
 //! | writes | GameServers: create (with label `node-name`, whose writer afterwards is node-watcher), delete |
 //! | | GameServer label `owner-gss`, and labels and annotations of the set's template |
 //! | | GameServer annotations `gsTemplate-metadata-hash`, `gsTemplate-metadata-keys` |
-//! | | GameServer status: `desiredState`, `currentState`, `podStatus`, `updatePriority`, `deletionPriority`, `lastTransitionTime`, conditions `PodNormal` and `PersistentVolumeNormal` |
+//! | | GameServer status: `desiredState`, `currentState`, `podStatus`, `updatePriority`, `deletionPriority`, `lastTransitionTime`, `eviction`, conditions `PodNormal` and `PersistentVolumeNormal` |
 //! | leaves alone | `networkStatus` (network-plugins), `serviceQualitiesConditions` (quality-prober), condition `NodeNormal` and label `node-name` (node-watcher), `deletionClaim` and label `gs-deleting` (gss-controller), all of `spec` |
 //! | field manager | `gamekeeper-gs-controller`; the status by server-side apply, so other writers' fields are never touched |
 //! | events | on GameServers: Warning with a condition's reason when it turns `False`; `GameServerRecreated` |

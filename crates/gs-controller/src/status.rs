@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use api_types::{keys, state::GameServerState};
+use api_types::{EvictionSafety, keys, state::GameServerState};
 use controller_kit::bug;
 use serde_json::{Value, json};
 
@@ -70,6 +70,8 @@ pub(crate) struct Desired {
     pub pod_fingerprint: u64,
     /// `PodNormal` and `PersistentVolumeNormal`.
     pub conditions: [Condition; 2],
+    /// `eviction.safe`: who may evict the server now.
+    pub eviction: Option<EvictionSafety>,
 }
 
 /// A Warning event to publish with a status write.
@@ -98,6 +100,7 @@ pub(crate) fn desired(pod: &PodView, game_server: &GameServerView, claims: &[Cla
                 now,
             ),
         ],
+        eviction: pod.eviction.clone(),
     }
 }
 
@@ -111,6 +114,7 @@ impl Desired {
             && stored.update_priority == self.update_priority
             && stored.deletion_priority == self.deletion_priority
             && stored.pod_fingerprint == self.pod_fingerprint
+            && stored.eviction == self.eviction
             && self
                 .conditions
                 .iter()
@@ -136,8 +140,19 @@ impl Desired {
             _ if !priorities_shown => Duration::ZERO,
             (Some(Creating), Creating) | (Some(Deleting), Deleting) => patience.details,
             (_, Creating) | (None | Some(Creating), NotReady) => birth,
+            _ if self.differs_in_eviction_only(stored) => patience.details,
             _ => Duration::ZERO,
         }
+    }
+
+    /// Whether who may evict the server is all that changed. Under WhenIdle that comes with each allocation, and whoever evicts
+    /// asks the Pod: games that come and go within a few seconds cost no write.
+    fn differs_in_eviction_only(&self, stored: &StoredStatus) -> bool {
+        let otherwise_same = Self {
+            eviction: stored.eviction.clone(),
+            ..self.clone()
+        };
+        stored.eviction != self.eviction && otherwise_same.is_stored(stored)
     }
 
     /// Whether a condition says more than every starting server's does.
@@ -166,6 +181,9 @@ impl Desired {
         });
         if let Some(node) = &self.node_name {
             body["status"]["nodeName"] = json!(node);
+        }
+        if let Some(safe) = &self.eviction {
+            body["status"]["eviction"] = json!({ "safe": safe });
         }
         if bug::active("foreign-field") {
             body["status"]["deletionClaim"] = Value::Null;

@@ -31,7 +31,7 @@ pub(crate) struct Census {
 
 impl Census {
     /// Conditions of sets.
-    pub(crate) const CONDITIONS: [&str; 8] = [
+    pub(crate) const CONDITIONS: [&str; 9] = [
         condition::READY,
         condition::PROGRESSING,
         condition::SCALE_IN_BLOCKED,
@@ -40,6 +40,7 @@ impl Census {
         condition::HOOK_BLOCKED,
         condition::VOLUME_BLOCKED,
         condition::NEEDS_INTERVENTION,
+        condition::EVICTION_ADVICE,
     ];
     /// Reasons of condition UpdateBlocked.
     pub(crate) const UPDATES: [&str; 4] = [
@@ -49,11 +50,13 @@ impl Census {
         "HeldByHook",
     ];
     /// Reasons of claims.
-    pub(crate) const REASONS: [&str; 10] = [
+    pub(crate) const REASONS: [&str; 12] = [
         claim_reason::SCALE_IN,
         claim_reason::UPDATE,
         claim_reason::KILL,
         claim_reason::EVICTED,
+        claim_reason::PREEMPTED,
+        claim_reason::DELETED,
         claim_reason::REPLACED,
         claim_reason::DRAINING,
         claim_reason::MARKED,

@@ -5,30 +5,27 @@ use std::{
     time::{Duration, Instant},
 };
 
-use api_types::{GameServerSetView, keys};
+use api_types::keys;
 use controller_kit::{
     key::ObjectKey,
     queue::{Next, Queue, ReconcileError, Work},
     runtime::Runtime,
-    store::Store,
-    watch::{Change, Watch},
+    write::Writer,
 };
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     Args,
-    apply::{Apply, StatusWrite},
+    apply::{Apply, StatusWrite, departing::Departures, guard::Guards},
     census::Census,
     error::Error,
     host_ports::HostPortBook,
     memory::Memory,
     metrics,
-    observe::{BY_SET, Observed, Stores, removed_from, set_of},
+    observe::{Observed, Stores},
     plan::{self, Plan},
-    relevance::{Relevance, of_claim, of_game_server, of_pod},
-    status,
-    views::{ClaimView, GameServerView, PodView, RemovedView, RevisionView},
+    status, watches,
 };
 
 /// When a pass looks again though no event came: own writes are forgotten by then, and names in the way may be free.
@@ -38,11 +35,24 @@ const NAMESPACE_ENDING: Duration = Duration::from_secs(30);
 /// How long to wait for a cache that is behind our own write; the event that ends the wait comes earlier.
 const CATCH_UP: Duration = Duration::from_millis(100);
 
+/// Namespaces whose PodDisruptionBudgets are written at once: there is one, and it hardly ever changes.
+const NAMESPACES_AT_ONCE: usize = 4;
+
 /// Between two attempts to learn what the cluster can do.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 /// How often the caches are counted for the metrics.
 const CENSUS_INTERVAL: Duration = Duration::from_secs(10);
+
+/// What there is to work on.
+pub(crate) struct Queues {
+    /// Sets.
+    pub sets: Queue<ObjectKey>,
+    /// Servers whose Pod somebody else takes away.
+    pub departing: Queue<ObjectKey>,
+    /// Namespaces, by their PodDisruptionBudget.
+    pub budgets: Queue<ObjectKey>,
+}
 
 /// Everything a pass needs.
 struct Controller {
@@ -112,26 +122,34 @@ fn next(observed: &Observed, plan: &Plan, written: StatusWrite, changes_in: Opti
 }
 
 /// Starts the watches and the work.
-pub(crate) fn start(runtime: &Runtime, queue: &Queue<ObjectKey>, args: &Args) {
+pub(crate) fn start(runtime: &Runtime, queues: &Queues, args: &Args) {
     metrics::describe();
+    let queue = &queues.sets;
     let memory = Arc::new(Memory::default());
     let host_ports = Arc::new(HostPortBook::new(args.host_port_min, args.host_port_max));
+    let default_eviction = args.eviction.default_eviction;
+    let sets = watches::sets(runtime, queues, default_eviction);
     let stores = Stores {
-        sets: watch_sets(runtime, queue),
-        pods: watch_pods(runtime, queue, &memory, &host_ports),
-        game_servers: watch_game_servers(runtime, queue),
-        removed: watch_removed(runtime, queue),
-        claims: watch_claims(runtime, queue, &memory),
-        revisions: watch_revisions(runtime, queue),
+        budgets: watches::budgets(runtime, queues, &sets),
+        sets,
+        pods: watches::pods(runtime, queues, &memory, &host_ports),
+        game_servers: watches::game_servers(runtime, queues),
+        removed: watches::removed(runtime, queue),
+        claims: watches::claims(runtime, queue, &memory),
+        revisions: watches::revisions(runtime, queue),
+        default_eviction,
         can_resize: discover_resize(runtime),
     };
     let writer = runtime.writer(keys::field_manager::GSS_CONTROLLER);
+    depart(runtime, &queues.departing, &stores, writer.clone(), args);
+    guard(runtime, &queues.budgets, &stores, writer.clone());
     let apply = Apply::new(
         writer,
         runtime.events(),
         Arc::clone(&memory),
         host_ports,
         args.pod_concurrency.into(),
+        default_eviction,
     )
     .with_game_api(args.game_api_url.clone());
     let controller = Arc::new(Controller {
@@ -174,113 +192,36 @@ async fn census(controller: Arc<Controller>, shutdown: CancellationToken) -> any
     Ok(())
 }
 
-fn watch_sets(runtime: &Runtime, queue: &Queue<ObjectKey>) -> Store<GameServerSetView> {
-    let (changed, malformed) = (queue.clone(), queue.clone());
-    Watch::<GameServerSetView>::new()
-        .on_change(move |change: Change<GameServerSetView>| {
-            let key = ObjectKey::of(&change.object().metadata);
-            let Change::Applied { old: Some(old), new } = &change else { return changed.add(key) };
-            // Our own status writes change nothing that a pass has not seen; but a pass may wait for them.
-            let same = old.metadata.generation == new.metadata.generation
-                && old.metadata.annotations == new.metadata.annotations
-                && old.metadata.deletion_timestamp == new.metadata.deletion_timestamp
-                && old.status == new.status;
-            if !same {
-                changed.add(key);
-            }
-        })
-        .on_malformed(move |key, why| {
-            tracing::warn!(object.namespace = %key.namespace, object.name = %key.name, why, "set not understood");
-            malformed.add(key);
-        })
-        .start(runtime)
+/// Claims servers whose Pods somebody else takes away.
+fn depart(runtime: &Runtime, queue: &Queue<ObjectKey>, stores: &Stores, writer: Writer, args: &Args) {
+    let departures = Arc::new(Departures {
+        pods: stores.pods.clone(),
+        game_servers: stores.game_servers.clone(),
+        writer,
+    });
+    queue.run(
+        runtime,
+        "departing-servers",
+        args.controller.concurrency,
+        move |work| {
+            let departures = Arc::clone(&departures);
+            async move { departures.write(&work.key).await }
+        },
+    );
 }
 
-fn watch_pods(
-    runtime: &Runtime,
-    queue: &Queue<ObjectKey>,
-    memory: &Arc<Memory>,
-    host_ports: &Arc<HostPortBook>,
-) -> Store<PodView> {
-    let (queue, memory) = (queue.clone(), Arc::clone(memory));
-    let host_ports = Arc::clone(host_ports);
-    Watch::<PodView>::new()
-        .labels(keys::label::OWNER_GSS)
-        .index(BY_SET, |pod: &PodView| set_of(&pod.metadata))
-        .on_change(move |change: Change<PodView>| {
-            host_ports.changed(&change);
-            let relevance = of_pod(&change);
-            for key in sets_of(&change, |pod| &pod.metadata) {
-                if let Change::Deleted(last) = &change {
-                    memory.gone(&key, &last.metadata.uid);
-                }
-                enqueue(&queue, key, relevance);
-            }
-        })
-        .start(runtime)
-}
-
-fn watch_game_servers(runtime: &Runtime, queue: &Queue<ObjectKey>) -> Store<GameServerView> {
-    let queue = queue.clone();
-    Watch::<GameServerView>::new()
-        .index(BY_SET, |found: &GameServerView| set_of(&found.metadata))
-        .on_change(move |change: Change<GameServerView>| {
-            let relevance = of_game_server(&change);
-            for key in sets_of(&change, |found| &found.metadata) {
-                enqueue(&queue, key, relevance);
-            }
-        })
-        .start(runtime)
-}
-
-/// Pods that failurePolicy took out of their sets. There are few, and nothing about them matters but that they have a name.
-fn watch_removed(runtime: &Runtime, queue: &Queue<ObjectKey>) -> Store<RemovedView> {
-    let queue = queue.clone();
-    Watch::<RemovedView>::new()
-        .labels(keys::label::REMOVED_FROM_GSS)
-        .index(BY_SET, |pod: &RemovedView| removed_from(&pod.metadata))
-        .on_change(move |change: Change<RemovedView>| {
-            if matches!(change, Change::Applied { old: Some(_), .. }) {
-                return;
-            }
-            let meta = &change.object().metadata;
-            if let Some(set) = meta.label(keys::label::REMOVED_FROM_GSS) {
-                let key = ObjectKey::new(meta.namespace.as_str(), set);
-                enqueue(&queue, key, Relevance::Plan);
-            }
-        })
-        .start(runtime)
-}
-
-fn watch_claims(runtime: &Runtime, queue: &Queue<ObjectKey>, memory: &Arc<Memory>) -> Store<ClaimView> {
-    let (queue, memory) = (queue.clone(), Arc::clone(memory));
-    Watch::<ClaimView>::new()
-        .labels(keys::label::OWNER_GSS)
-        .index(BY_SET, |claim: &ClaimView| set_of(&claim.metadata))
-        .on_change(move |change: Change<ClaimView>| {
-            let relevance = of_claim(&change);
-            for key in sets_of(&change, |claim| &claim.metadata) {
-                if let Change::Deleted(last) = &change {
-                    memory.claim_gone(&key, &last.metadata.name);
-                }
-                enqueue(&queue, key, relevance);
-            }
-        })
-        .start(runtime)
-}
-
-fn watch_revisions(runtime: &Runtime, queue: &Queue<ObjectKey>) -> Store<RevisionView> {
-    let queue = queue.clone();
-    Watch::<RevisionView>::new()
-        .labels(keys::label::OWNER_GSS)
-        .index(BY_SET, |found: &RevisionView| set_of(&found.metadata))
-        .on_change(move |change: Change<RevisionView>| {
-            // Our own writes are remembered; what remains are losses and imports.
-            for key in sets_of(&change, |found| &found.metadata) {
-                enqueue(&queue, key, Relevance::Status);
-            }
-        })
-        .start(runtime)
+/// Keeps each namespace's PodDisruptionBudget.
+fn guard(runtime: &Runtime, queue: &Queue<ObjectKey>, stores: &Stores, writer: Writer) {
+    let guards = Arc::new(Guards {
+        sets: stores.sets.clone(),
+        budgets: stores.budgets.clone(),
+        default: stores.default_eviction,
+        writer,
+    });
+    queue.run(runtime, "disruption-budgets", NAMESPACES_AT_ONCE, move |work| {
+        let guards = Arc::clone(&guards);
+        async move { guards.write(&work.key).await }
+    });
 }
 
 /// Whether the cluster changes CPU and memory of running Pods (since 1.33), asked once. The answer is there long before the
@@ -315,26 +256,4 @@ fn discover_resize(runtime: &Runtime) -> Arc<OnceLock<bool>> {
         Ok(())
     });
     found
-}
-
-/// The set an object is labelled with, and the one it was labelled with before.
-fn sets_of<T>(change: &Change<T>, meta: impl Fn(&T) -> &api_types::Meta) -> Vec<ObjectKey> {
-    let named = |object: &T| {
-        let meta = meta(object);
-        let set = meta.label(keys::label::OWNER_GSS)?;
-        Some(ObjectKey::new(meta.namespace.as_str(), set))
-    };
-    let before = match change {
-        Change::Applied { old: Some(old), .. } => named(old),
-        _ => None,
-    };
-    let mut sets: Vec<_> = named(change.object()).into_iter().chain(before).collect();
-    sets.dedup();
-    sets
-}
-
-fn enqueue(queue: &Queue<ObjectKey>, set: ObjectKey, relevance: Relevance) {
-    if let Some(delay) = relevance.delay() {
-        queue.add_after(set, delay);
-    }
 }

@@ -2,14 +2,15 @@
 //!
 //! | | |
 //! |---|---|
-//! | watches | GameServerSets; Pods, PersistentVolumeClaims and ControllerRevisions with label `game.kruise.io/owner-gss`; Pods with label `game.kruise.io/removed-from-gss`; GameServers |
+//! | watches | GameServerSets; Pods, PersistentVolumeClaims and ControllerRevisions with label `game.kruise.io/owner-gss`; Pods with label `game.kruise.io/removed-from-gss`; GameServers; PodDisruptionBudgets |
 //! | writes, Pods | create; delete with UID; label and annotation `lifecycle.apps.kruise.io/*`; conditions `InPlaceUpdateReady` and `KruisePodReady`, where the Pod has these readiness gates; updates in place: images, `resize`, template metadata, revision; owner and owner label of a failed one that is taken out of its set |
 //! | in new Pods | with `--game-api-url`: variables SERVER_NAME, SERVER_NAMESPACE, API_SERVER_URL, API_SERVER_CODE |
 //! | writes, PersistentVolumeClaims | create; owner references |
 //! | writes, ControllerRevisions | create; `revision`; delete |
 //! | writes, GameServers | `status.deletionClaim`; label `gs-deleting`, and `spec.markedForDeletion` taken back once its Pod is gone (reclaimPolicy Delete); labels `owner-gss` and `removed-from-gss` of a failed one that is taken out of its set; the GameServer of a victim that has none |
+//! | writes, PodDisruptionBudgets | `agones-gameserver-safe-to-evict-false`, where a set of the namespace needs it: create, patch, delete |
 //! | writes, GameServerSets | `status`; `spec.replicas` on opsState Kill; `spec.reserveGameServerIds` with strategy ReserveIds; annotation `reserve-ids` |
-//! | also writes | Events `Scale`, `Kill`, `ScaleInBlocked`, `UpdateStarted`, `UpdateFinished`, `UpdateBlocked`, `FailedCreate`, `Degraded`, `HookBlocked`, `VolumeBlocked`, `ServerFailed`, `NeedsIntervention`, `DrainTimeout` on GameServerSets; its Lease |
+//! | also writes | Events `Scale`, `Kill`, `ScaleInBlocked`, `UpdateStarted`, `UpdateFinished`, `UpdateBlocked`, `FailedCreate`, `Degraded`, `HookBlocked`, `VolumeBlocked`, `ServerFailed`, `NeedsIntervention`, `DrainTimeout`, `EvictionAdvice`, `BudgetConflict` on GameServerSets; its Lease |
 //! | field manager | `gamekeeper-gss-controller` |
 //! | metrics | [`METRICS`]; `docs/metrics.md` |
 //! | RBAC | `e2e/rbac/gss-controller.yaml` |
@@ -25,7 +26,7 @@
 //! | [`host_ports`] | which host ports are in use, for the Pods of `Kubernetes-HostPort` |
 //! | [`apply`] | the order of effects, and why two writers are safe |
 //! | `census`, `metrics` | what an operator sees |
-//! | `controller` | wiring |
+//! | `controller`, `watches` | wiring |
 //!
 //! `docs/adr/0006-plan-record-and-deletion-claim.md` says why the plan is stored and how a server with players is never
 //! lost.
@@ -43,13 +44,13 @@ pub mod plan;
 pub mod relevance;
 pub mod status;
 pub mod views;
+mod watches;
 
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use controller_kit::{
-    args::{CommonArgs, ControllerArgs},
-    key::ObjectKey,
+    args::{CommonArgs, ControllerArgs, EvictionArgs},
     queue::Queue,
     runtime::Runtime,
 };
@@ -70,6 +71,9 @@ pub struct Args {
     /// Leader election. Without it several active instances are safe and do the same work twice.
     #[command(flatten)]
     pub lease: LeaseArgs,
+    /// Who may evict servers where their set says nothing.
+    #[command(flatten)]
+    pub eviction: EvictionArgs,
 
     /// Requests about Pods under way at the same time, over all sets: creations, claims, deletions. Each takes one
     /// connection to the API server
@@ -139,15 +143,21 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         .lease("gss-controller", client.default_namespace())
         .context("leader election")?;
     let elector = Elector::new(client, lease)?;
-    let queue: Queue<ObjectKey> = Queue::new();
-    queue.gate(elector.is_leader());
+    let queues = controller::Queues {
+        sets: Queue::new(),
+        departing: Queue::new(),
+        budgets: Queue::new(),
+    };
+    for queue in [&queues.sets, &queues.departing, &queues.budgets] {
+        queue.gate(elector.is_leader());
+    }
     anyhow::ensure!(
         args.host_port_min <= args.host_port_max,
         "--host-port-min {} is above --host-port-max {}",
         args.host_port_min,
         args.host_port_max
     );
-    controller::start(&runtime, &queue, &args);
+    controller::start(&runtime, &queues, &args);
     let drained = runtime.drained();
     runtime.spawn_after_drain("leader-election", async move { Ok(elector.run(drained).await?) });
     Ok(runtime.run().await)

@@ -24,6 +24,15 @@ const RESULTS: [&str; 8] = {
     let [a, b, c, d, e, f] = CATEGORIES;
     ["ok", a, b, c, d, e, f, "namespace_ending"]
 };
+const CLAIM_OUTCOMES: [&str; 7] = [
+    "written",
+    "raced",
+    "refused",
+    "joined",
+    "announced",
+    "departing",
+    "withdrawn",
+];
 const HOOKS: [&str; 3] = ["preDelete", "inPlaceUpdate", "preNormal"];
 
 metric_table::metrics! {
@@ -51,10 +60,13 @@ metric_table::metrics! {
         "Volume claims by what was done; owner: their owners changed; blocked: one in the way was met";
     CREATIONS_REFUSED: Counter "gamekeeper_gss_creations_refused_total" ["category" in OneOf(&REFUSALS)] =
         "Pod creations refused, by category of the answer; taken: the name belongs to somebody else";
-    CLAIMS: Counter "gamekeeper_gss_claims_total" ["outcome" in OneOf(&["written", "raced", "refused", "joined", "announced"])] =
+    CLAIMS: Counter "gamekeeper_gss_claims_total" ["outcome" in OneOf(&CLAIM_OUTCOMES)] =
         "Deletion claims; raced: the GameServer changed in the meantime, an allocation for example, and another \
          decision was made; joined: the API server refused a claim because players had been reported; announced: the \
-         server had no GameServer yet and got one for its claim";
+         server had no GameServer yet and got one for its claim; departing: somebody else takes its Pod; withdrawn: that \
+         did not come";
+    BUDGETS: Counter "gamekeeper_gss_disruption_budgets_total" ["outcome" in OneOf(&["created", "restored", "deleted"])] =
+        "PodDisruptionBudgets written";
     PLANS: Counter "gamekeeper_gss_plans_total" ["outcome" in OneOf(&["stored", "refused"])] = "Plan records stored";
     SCALE_INS_BLOCKED: Counter "gamekeeper_gss_scale_ins_blocked_total" [] =
         "Times a scale-in began to wait for allocated servers";
@@ -143,6 +155,10 @@ pub(crate) fn creation_refused(category: &'static str) {
 
 pub(crate) fn claim(outcome: &'static str) {
     counter!(CLAIMS, "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn budget(outcome: &'static str) {
+    counter!(BUDGETS, "outcome" => outcome).increment(1);
 }
 
 pub(crate) fn plan_stored(outcome: &'static str) {

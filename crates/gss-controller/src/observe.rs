@@ -8,6 +8,7 @@ use std::{
 
 use api_types::{
     DeletionClaim, GameServerSetView, IntOrString,
+    eviction::Policy,
     keys::{self, annotation, claim_reason, label},
     names,
     views::{Meta, OwnerRef},
@@ -26,11 +27,14 @@ use crate::{
         revisions::{self, RevisionInput, Revisions},
         server::{Hold, Server, ServerPod, Stage, Standing},
     },
-    views::{ClaimView, GameServerView, PodView, RemovedView, RevisionView},
+    views::{BudgetView, ClaimView, GameServerView, PodView, RemovedView, RevisionView},
 };
 
 /// Index of Pods, GameServers and claims by the set their label names: `namespace/set`.
 pub const BY_SET: &str = "set";
+
+/// Index of sets and PodDisruptionBudgets by their namespace.
+pub const BY_NAMESPACE: &str = "namespace";
 
 /// An object's value in [`BY_SET`].
 pub fn set_of(meta: &Meta) -> Option<String> {
@@ -60,6 +64,10 @@ pub struct Stores {
     pub claims: Store<ClaimView>,
     /// ControllerRevisions with the owner label.
     pub revisions: Store<RevisionView>,
+    /// PodDisruptionBudgets, indexed by namespace.
+    pub budgets: Store<BudgetView>,
+    /// Who may evict servers of sets that say nothing.
+    pub default_eviction: Policy,
     /// Whether the cluster changes CPU and memory of running Pods, once it has answered.
     pub can_resize: Arc<OnceLock<bool>>,
 }
@@ -96,6 +104,10 @@ pub struct Observed {
     pub removed: IdSet,
     /// Volume claims with the set's label, by name.
     pub claims: BTreeMap<String, Arc<ClaimView>>,
+    /// PodDisruptionBudgets of its namespace, by name.
+    pub budgets: Vec<Arc<BudgetView>>,
+    /// Who may evict servers of sets that say nothing.
+    pub default_eviction: Policy,
     /// The history of its template.
     pub history: History,
     /// Own writes not in the above.
@@ -208,6 +220,11 @@ impl Stores {
             .collect();
         let named = |claim: Arc<ClaimView>| (claim.metadata.name.clone(), claim);
         observed.claims = claims.into_iter().map(named).collect();
+        observed.budgets = self.budgets.by_index(BY_NAMESPACE, &key.namespace);
+        observed
+            .budgets
+            .sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
+        observed.default_eviction = self.default_eviction;
         Some(observed)
     }
 }
@@ -258,6 +275,8 @@ pub fn assemble(
         pending,
         removed: IdSet::new(),
         claims: BTreeMap::new(),
+        budgets: Vec::new(),
+        default_eviction: Policy::default(),
         servers: Vec::new(),
         clock,
         set,
@@ -386,11 +405,12 @@ fn stage(id: Id, pod: &PodView, held: bool, observed: &Observed) -> Stage {
     if pod.metadata.is_terminating() || pending.deleted.contains(uid) {
         return Stage::Terminating;
     }
+    // One that only says what somebody else does to the Pod decides nothing: the Pod goes without us, or stays.
     let claim = observed
         .game_servers
         .get(&id)
         .and_then(|found| found.deletion_claim.as_ref())
-        .filter(|claim| claim.pod_uid == *uid);
+        .filter(|claim| claim.pod_uid == *uid && !claim_reason::is_of_others(&claim.reason));
     let claimed = claim
         .map(|claim| &claim.reason)
         .or_else(|| pending.claimed.get(uid));

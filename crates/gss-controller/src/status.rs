@@ -1,6 +1,7 @@
 //! The set's status, computed from what was observed and what came of the plan. Pure.
 
 mod conditions;
+mod eviction;
 pub mod hooks;
 mod players;
 mod updates;
@@ -92,6 +93,7 @@ pub fn compute(observed: &Observed, plan: &Plan, outcome: &Outcome, clock: Times
     conditions.extend(hooks::blocked(observed, &waiting, clock));
     conditions.extend(volumes::blocked(observed, plan));
     conditions.extend(conditions::needs_intervention(observed, plan));
+    conditions.extend(eviction::advice(observed));
     let settled = conditions
         .iter()
         .any(|condition| condition.type_ == "Progressing" && condition.status == "False");

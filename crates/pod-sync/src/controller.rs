@@ -45,7 +45,7 @@ pub(crate) fn start(runtime: &Runtime, args: &Args) -> anyhow::Result<()> {
     metrics::describe();
     let queue: Queue<ObjectKey> = Queue::new();
     let syncer = Arc::new(Syncer {
-        observer: Observer::default(),
+        observer: Observer::new(args.eviction.default_eviction),
         queue: queue.clone(),
         gap: Gap::default(),
         ownership: start_ownership(runtime, args)?,
@@ -127,15 +127,17 @@ fn watch_sets(runtime: &Runtime, syncer: &Arc<Syncer>) {
             let Change::Applied { old, new } = change else {
                 return;
             };
-            // The set's status changes all the time; its images hardly ever.
-            if old.is_some_and(|old| old.images == new.images) {
+            // The set's status changes all the time; its images, and who may evict, hardly ever.
+            let same_images = old.as_ref().is_some_and(|old| old.images == new.images);
+            let same_eviction = old.as_ref().is_some_and(|old| old.eviction == new.eviction);
+            if same_images && same_eviction {
                 return;
             }
             let Some(pods) = on_change.observer.pods.get() else {
                 return;
             };
             for pod in pods.by_index(BY_SET, &set_index(&new.metadata.namespace, &new.metadata.name)) {
-                if waits_for_update(&pod) {
+                if !same_eviction || waits_for_update(&pod) {
                     on_change.consider(&ObjectKey::of(&pod.metadata), Trigger::Template);
                 }
             }

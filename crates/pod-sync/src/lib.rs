@@ -5,10 +5,11 @@
 //!
 //! | | |
 //! |---|---|
-//! | watches | GameServers; Pods with label `game.kruise.io/owner-gss`; GameServerSets (images of the template only) |
+//! | watches | GameServers (of their status the deletion claim, and whether there are players); Pods with label `game.kruise.io/owner-gss`; GameServerSets (images of the template, and who may evict) |
 //! | writes, on Pods | labels `gs-state`, `gs-opsState`, `gs-update-priority`, `gs-delete-priority`, `network-disabled` |
 //! | | annotations `opsState-last-changed-time`, `state-last-changed-time`, `gs-updating-containers`, `synced-generation`, `synced-from` |
 //! | | labels and annotations under `gs-sync/` that the GameServer has, or had |
+//! | | label and annotation `safe-to-evict`, where the set's template has none (who may evict the server) |
 //! | | `spec.containers[].image` where `GameServer.spec.containers` overrides it |
 //! | | each once a change: one patch, with the Pod's UID and resource version, without a read |
 //! | also writes | Events `GsStateChanged`, `InvalidLabelValue`, `PodPatchRefused`, `SyncGap`, `SyncGapClosed` on GameServers; Leases of its shards |
@@ -48,7 +49,7 @@ mod fixture;
 use std::process::ExitCode;
 
 use controller_kit::{
-    args::{CommonArgs, ControllerArgs},
+    args::{CommonArgs, ControllerArgs, EvictionArgs},
     runtime::Runtime,
 };
 use leader_election::args::LeaseArgs;
@@ -67,6 +68,9 @@ pub struct Args {
     /// Leases of the shards.
     #[command(flatten)]
     pub lease: LeaseArgs,
+    /// Who may evict servers where their set says nothing.
+    #[command(flatten)]
+    pub eviction: EvictionArgs,
 
     /// Parts into which the servers are divided among the replicas, each owned by one of them: 1 for one active replica and
     /// standbys, more than the replicas there will ever be to scale out; the same for every replica. 0: no leases, for a

@@ -70,6 +70,7 @@ impl Subject {
             Self::OpsState => "ops_state",
             Self::State => "state",
             Self::UpdatePriority | Self::DeletionPriority => "priority",
+            Self::Eviction => "eviction",
             Self::Network => "network",
             Self::GsSync => "gs_sync",
             Self::Image => "image",

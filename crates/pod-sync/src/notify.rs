@@ -92,6 +92,7 @@ fn lags(subject: Subject) -> &'static str {
         Subject::UpdatePriority => "updatePriority",
         Subject::DeletionPriority => "deletionPriority",
         Subject::Network => "networkDisabled",
+        Subject::Eviction => "eviction",
         Subject::GsSync => "gs-sync",
         Subject::Image => "image",
         Subject::UpdatingContainers => "updating containers",
@@ -108,7 +109,12 @@ fn text(change: &Change) -> Option<String> {
         Subject::UpdatePriority => "UpdatePriority",
         Subject::DeletionPriority => "DeletionPriority",
         Subject::Network => "NetworkDisabled",
-        Subject::GsSync | Subject::Image | Subject::UpdatingContainers | Subject::Bookkeeping => return None,
+        // Under WhenIdle it goes with each allocation, of which there is an event already.
+        Subject::Eviction
+        | Subject::GsSync
+        | Subject::Image
+        | Subject::UpdatingContainers
+        | Subject::Bookkeeping => return None,
     };
     let born = change.subject == Subject::State
         && change.old == GameServerState::Creating.as_str()

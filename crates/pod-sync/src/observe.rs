@@ -5,10 +5,17 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
-use api_types::views::{GameServerView, PodView};
+use api_types::{
+    eviction::Policy,
+    views::{GameServerView, PodView},
+};
 use controller_kit::{key::ObjectKey, store::Store};
 
-use crate::{overlay, plan::Observed, template::SetTemplate};
+use crate::{
+    overlay,
+    plan::{Eviction, Observed},
+    template::SetTemplate,
+};
 
 /// The stores of the three watches, and what we wrote.
 ///
@@ -21,6 +28,8 @@ pub(crate) struct Observer {
     pub(crate) sets: OnceLock<Store<SetTemplate>>,
     /// Pods as our acknowledged patches left them, until the watch has caught up: a handful at any moment.
     written: Mutex<HashMap<ObjectKey, Arc<PodView>>>,
+    /// What sets mean that do not say who may evict their servers.
+    default_eviction: Policy,
 }
 
 /// All there is to decide from, held while the decision is made.
@@ -28,6 +37,7 @@ pub(crate) struct Snapshot {
     pub(crate) server: Option<Arc<GameServerView>>,
     pub(crate) pod: Arc<PodView>,
     set: Option<Arc<SetTemplate>>,
+    default_eviction: Policy,
 }
 
 impl Snapshot {
@@ -36,11 +46,23 @@ impl Snapshot {
             server: self.server.as_deref(),
             pod: &self.pod,
             template: self.set.as_deref().map(|set| &set.images),
+            eviction: self.set.as_deref().map(|set| Eviction {
+                policy: set.eviction.policy.unwrap_or(self.default_eviction),
+                set: set.eviction,
+            }),
         }
     }
 }
 
 impl Observer {
+    /// Knows nothing yet. `default_eviction` is what sets mean that do not say who may evict their servers.
+    pub(crate) fn new(default_eviction: Policy) -> Self {
+        Self {
+            default_eviction,
+            ..Self::default()
+        }
+    }
+
     /// What is known about `key`; `None` without a Pod.
     pub(crate) fn snapshot(&self, key: &ObjectKey) -> Option<Snapshot> {
         let cached = self.pods.get()?.get(key)?;
@@ -56,7 +78,12 @@ impl Observer {
                 .get(&ObjectKey::new(Arc::clone(&key.namespace), set))
         });
         let server = self.servers.get().and_then(|servers| servers.get(key));
-        Some(Snapshot { server, pod, set })
+        Some(Snapshot {
+            server,
+            pod,
+            set,
+            default_eviction: self.default_eviction,
+        })
     }
 
     /// Remembers an acknowledged write until the Pod watch shows it. The event often comes before the answer: then there is

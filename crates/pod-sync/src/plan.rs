@@ -3,6 +3,7 @@
 //! The same function is the filter in the watch callbacks: no patch means the event never reaches the queue, whoever caused
 //! it, this process's own writes included.
 
+mod eviction;
 mod mirror;
 mod spec;
 
@@ -17,6 +18,7 @@ use jiff::Timestamp;
 
 use crate::record::{self, SyncRecord};
 
+pub use eviction::Eviction;
 pub use spec::{InvalidValue, invalid_values};
 
 /// The labels pod-sync owns on every Pod; their values are checked before they are written.
@@ -40,6 +42,8 @@ pub struct Observed<'a> {
     pub pod: &'a PodView,
     /// Images of the set's template; `None` while the set is not known.
     pub template: Option<&'a TemplateImages>,
+    /// Who may evict the server; `None` while the set is not known.
+    pub eviction: Option<Eviction>,
 }
 
 /// What a change was about: the label of the metrics and the words of the events.
@@ -55,6 +59,8 @@ pub enum Subject {
     DeletionPriority,
     /// `spec.networkDisabled`.
     Network,
+    /// Who may evict the server.
+    Eviction,
     /// A `gs-sync/` label or annotation.
     GsSync,
     /// A container's image.
@@ -137,19 +143,20 @@ impl PodPatch {
             .remove(keys::annotation::SYNCED_GENERATION);
 
         let mut labels_only = without_images.clone();
-        let times = [
+        let fixed = [
             keys::annotation::OPS_STATE_LAST_CHANGED,
             keys::annotation::STATE_LAST_CHANGED,
+            keys::annotation::SAFE_TO_EVICT,
         ];
         labels_only
             .labels
-            .retain(|key, _| FIXED_LABELS.contains(&key.as_str()));
+            .retain(|key, _| FIXED_LABELS.contains(&key.as_str()) || key == keys::label::SAFE_TO_EVICT);
         labels_only
             .annotations
-            .retain(|key, _| times.contains(&key.as_str()));
+            .retain(|key, _| fixed.contains(&key.as_str()));
         labels_only
             .changes
-            .retain(|change| change.subject <= Subject::Network);
+            .retain(|change| change.subject <= Subject::Eviction);
 
         let mut reduced = vec![without_images, labels_only];
         reduced.dedup();
@@ -169,6 +176,9 @@ pub fn plan(observed: &Observed<'_>, now: Timestamp) -> Option<PodPatch> {
         .server
         .filter(|server| belongs_to(server, pod) && !record::shows_newer(pod, server, &record));
     plan_updating_containers(&mut patch, pod, state, observed.template, server);
+    if let Some(eviction) = observed.eviction {
+        eviction::plan_marks(&mut patch, eviction, server, pod);
+    }
     if let Some(server) = server {
         spec::plan_labels(&mut patch, server, pod, now);
         spec::plan_images(&mut patch, server, pod);

@@ -35,12 +35,22 @@ pub async fn client() -> Client {
 /// A client with the rights of this kubeconfig. It asks again when the API server is busy, as it is right after a CRD has
 /// changed.
 pub async fn connect(kubeconfig: &Path) -> Client {
+    Client::try_from(config(kubeconfig).await).unwrap()
+}
+
+/// An administrator's client to which a refusal (429) is an answer, and nothing to ask again for.
+pub async fn client_without_retries() -> Client {
+    let mut config = config(&kubeconfig()).await;
+    config.default_retry = false;
+    Client::try_from(config).unwrap()
+}
+
+async fn config(kubeconfig: &Path) -> Config {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let file = Kubeconfig::read_from(kubeconfig).expect(NO_CLUSTER);
-    let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
+    Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
         .await
-        .unwrap();
-    Client::try_from(config).unwrap()
+        .unwrap()
 }
 
 /// Applies the CRDs and waits until they are served; the same content from several tests at once is no conflict.

@@ -17,7 +17,7 @@ mod process;
 mod rights;
 mod wait;
 
-pub use cluster::{client, connect, install_crds, kubeconfig};
+pub use cluster::{client, client_without_retries, connect, install_crds, kubeconfig};
 pub use namespace::{TestNamespace, condition, is_code, uid};
 pub use process::Process;
 pub use rights::{Scope, allow, rules, service_account};

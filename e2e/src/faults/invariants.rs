@@ -24,7 +24,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use api_types::{keys::lifecycle, names};
+use api_types::{
+    keys::{claim_reason, lifecycle},
+    names,
+};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -163,7 +166,11 @@ fn decides(entry: &Entry) -> bool {
         "gameserversets" | "gameserversets/status" | "persistentvolumeclaims" | "controllerrevisions" => {
             patched
         }
-        "gameservers" | "gameservers/status" => patched && entry.client.starts_with("gss-controller"),
+        "gameservers" | "gameservers/status" if entry.client.starts_with("gss-controller") => {
+            // That somebody else takes its Pod is so whatever the GameServer is.
+            let reason = entry.body["status"]["deletionClaim"]["reason"].as_str();
+            patched && !reason.is_some_and(claim_reason::is_of_others)
+        }
         "pods" | "pods/status" if entry.client.starts_with("gss-controller") => {
             let state = &entry.body["metadata"]["labels"][api_types::keys::label::LIFECYCLE_STATE];
             // Its images are changed in the Pod that was taken out of service, whatever happened to it since.

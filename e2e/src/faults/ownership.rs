@@ -14,6 +14,8 @@ const SYNCED: &[&str] = &[
     label::NETWORK_DISABLED,
     annotation::SYNCED_GENERATION,
     annotation::SYNCED_FROM,
+    label::SAFE_TO_EVICT,
+    annotation::SAFE_TO_EVICT,
 ];
 
 /// Fields in `body` that are not this client's to write.

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use api_types::keys::{self, label};
-use e2e::{Snapshot, World, in_default, in_namespace};
+use e2e::{Snapshot, World, cluster, in_default, in_namespace};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
-use kube::ResourceExt as _;
-use kube::api::DeleteParams;
+use kube::api::{DeleteParams, EvictParams};
+use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
 
 /// Several documented sets have this name.
@@ -171,6 +171,61 @@ async fn a_deleted_set_gives_its_servers_their_grace_period() -> Result<()> {
             "gone after {took} s, the grace period is {GRACE} s"
         );
         world.until("no record is left", |s| s.servers.is_empty()).await?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_refused_eviction_disturbs_nobody_and_an_allowed_one_gives_the_whole_grace_period() -> Result<()> {
+    in_namespace(async |world| {
+        let pods: Api<Pod> = Api::namespaced(cluster::client_without_retries().await?, &world.namespace);
+        let evict = async || pods.evict("a-0", &EvictParams::default()).await;
+        world.settled_set("a", 1, &informed(GRACE)).await?;
+        let before = world.pods().get("a-0").await?;
+        let container = |pod: &Pod| container_status(pod).and_then(|c| c.container_id.clone());
+        for _ in 0..5 {
+            let refused = evict().await;
+            ensure!(
+                matches!(&refused, Err(kube::Error::Api(status)) if status.code == 429),
+                "{refused:?}"
+            );
+        }
+        let said = world
+            .shell("a-0", "echo playing", Duration::from_secs(20))
+            .await?;
+        let now = world.pods().get("a-0").await?;
+        ensure!(said.trim() == "playing" && container(&now) == container(&before));
+        ensure!(now.metadata.deletion_timestamp.is_none());
+
+        world
+            .patch_set("a", &json!({"eviction": {"safe": "Always"}}))
+            .await?;
+        world
+            .until("the running Pod shows it", |s| {
+                s.pod_label("a-0", label::SAFE_TO_EVICT) == Some("true")
+            })
+            .await?;
+        evict().await?;
+        let ending = Instant::now();
+        still_plays(world, "a-0").await?;
+        let claim = world
+            .servers()
+            .get("a-0")
+            .await?
+            .status
+            .and_then(|status| status.deletion_claim);
+        ensure!(claim.is_some_and(|claim| claim.reason == "Evicted"));
+        world
+            .until("another Pod", |s| {
+                s.pods.get("a-0").is_some_and(|pod| pod.uid() != before.uid())
+            })
+            .await?;
+        let took = ending.elapsed().as_secs();
+        ensure!(
+            (GRACE - 1..GRACE + 30).contains(&took),
+            "gone after {took} s, the grace period is {GRACE} s"
+        );
         Ok(())
     })
     .await

@@ -5,6 +5,7 @@
 mod autoscaling;
 mod claim;
 mod deletion;
+mod disruption;
 mod documented;
 mod hooks;
 mod ids;

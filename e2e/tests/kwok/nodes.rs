@@ -9,7 +9,7 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 /// A simulated node for this test alone: no other test's Pods are put there.
-async fn own_node(world: &World) -> Result<Api<Node>> {
+pub(crate) async fn own_node(world: &World) -> Result<Api<Node>> {
     let name = &world.namespace;
     let room = json!({"cpu": "32", "memory": "64Gi", "pods": "110"});
     let node: Node = serde_json::from_value(json!({
@@ -23,7 +23,7 @@ async fn own_node(world: &World) -> Result<Api<Node>> {
 }
 
 /// Template fields that put Pods on [`own_node`].
-fn there(world: &World) -> Value {
+pub(crate) fn there(world: &World) -> Value {
     json!({"gameServerTemplate": {"spec": {
         "nodeSelector": {"kubernetes.io/hostname": world.namespace},
         "tolerations": [{"key": "e2e", "operator": "Exists", "effect": "NoSchedule"}],

@@ -1,11 +1,9 @@
-//! Hooks, eviction and network of the servers.
+//! Hooks and network of the servers.
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-use crate::open_enum::{empty_as_none, open_enum};
 
 /// Hooks that hold a Pod back until a label or finalizer allows the next step.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -35,34 +33,6 @@ pub struct LifecycleHook {
     /// Whether the Pod is taken out of service while the hook holds it. Absent means false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mark_pod_not_ready: Option<bool>,
-}
-
-/// Whether node drains and the cluster autoscaler may evict servers.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Eviction {
-    /// Never: no eviction. OnUpgrade: node drains may evict, the cluster autoscaler may not. Always: both may.
-    /// WhenIdle: both may, except for servers with opsState Allocated. Absent leaves evictions as Kubernetes has them.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "empty_as_none"
-    )]
-    pub safe: Option<EvictionSafety>,
-}
-
-open_enum! {
-    /// Who may evict a server.
-    EvictionSafety {
-        /// Nobody.
-        Never,
-        /// Node drains.
-        OnUpgrade,
-        /// Node drains and the cluster autoscaler.
-        Always,
-        /// Both, while the server's opsState is not Allocated.
-        WhenIdle,
-    }
 }
 
 /// Network plugin that gives each server its addresses.

@@ -11,7 +11,7 @@ use crate::{
     ops_state,
 };
 
-/// A GameServer without its status, of which only the deletion claim is read.
+/// A GameServer without its status, of which only the deletion claim is read, and whether there are players.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(from = "GameServerWire")]
 pub struct GameServerView {
@@ -21,12 +21,19 @@ pub struct GameServerView {
     pub spec: GameServerSpec,
     /// Whether, and why, the server is being taken away.
     pub deletion_claim: Option<DeletionClaim>,
+    /// UID of the Pod that reported players, while it has some. How many is not kept: it changes all the time.
+    pub played_on: Option<Box<str>>,
 }
 
 impl GameServerView {
     /// The opsState to act on.
     pub fn ops_state(&self) -> &str {
         ops_state::normalise(self.spec.ops_state.as_deref())
+    }
+
+    /// Whether there are players on this Pod.
+    pub fn has_players(&self, pod_uid: &str) -> bool {
+        self.played_on.as_deref() == Some(pod_uid)
     }
 
     /// Ordinal in the GameServer's name.
@@ -54,14 +61,35 @@ struct GameServerWire {
 #[serde(rename_all = "camelCase", default)]
 struct ClaimWire {
     deletion_claim: Option<DeletionClaim>,
+    players: Option<PlayersWire>,
+    reported: Option<ReportedWire>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct PlayersWire {
+    count: u32,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ReportedWire {
+    #[serde(rename = "podUID")]
+    pod_uid: Box<str>,
 }
 
 impl From<GameServerWire> for GameServerView {
     fn from(wire: GameServerWire) -> Self {
+        let status = wire.status;
+        let playing = status.players.is_some_and(|players| players.count > 0);
+        let reported = status
+            .reported
+            .filter(|reported| playing && !reported.pod_uid.is_empty());
         Self {
             metadata: wire.metadata,
             spec: wire.spec,
-            deletion_claim: wire.status.deletion_claim,
+            deletion_claim: status.deletion_claim,
+            played_on: reported.map(|reported| reported.pod_uid),
         }
     }
 }

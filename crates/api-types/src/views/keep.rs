@@ -37,7 +37,12 @@ impl Keep for PodKeys {
             "apps.kubernetes.io/",
             "statefulset.kubernetes.io/",
         ];
-        key == keys::label::CONTROLLER_REVISION_HASH || PREFIXES.iter().any(|prefix| key.starts_with(prefix))
+        const KEYS: [&str; 3] = [
+            keys::label::CONTROLLER_REVISION_HASH,
+            keys::label::SAFE_TO_EVICT,
+            keys::annotation::SAFE_TO_EVICT,
+        ];
+        KEYS.contains(&key) || PREFIXES.iter().any(|prefix| key.starts_with(prefix))
     }
 }
 

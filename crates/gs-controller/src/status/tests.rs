@@ -85,6 +85,48 @@ fn a_node_name_that_was_never_stored_is_no_reason_to_write() {
 }
 
 #[test]
+fn who_may_evict_is_what_the_pod_shows_and_goes_with_it() {
+    let marked = |annotation: &str, label: &str| {
+        pod().ready().edit(|it| {
+            it["metadata"]["annotations"]["cluster-autoscaler.kubernetes.io/safe-to-evict"] =
+                json!(annotation);
+            it["metadata"]["labels"]["agones.dev/safe-to-evict"] = json!(label);
+        })
+    };
+    let of = |pod: &crate::fixture::Pod, server: &GameServer| {
+        let view = pod.view();
+        let raw = serde_json::from_str(view.status.as_ref().unwrap().get()).unwrap();
+        let desired = desired(&view, &server.view(), &[], NOW);
+        let body = desired.body(raw, NOW);
+        (desired, body)
+    };
+    for (annotation, label, safe) in [
+        ("false", "false", "Never"),
+        ("false", "true", "OnUpgrade"),
+        ("true", "true", "Always"),
+    ] {
+        let (_, body) = of(&marked(annotation, label), &game_server());
+        assert_eq!(body["status"]["eviction"], json!({ "safe": safe }));
+    }
+    let (_, body) = of(&pod().ready(), &game_server());
+    assert_eq!(body["status"].get("eviction"), None);
+
+    // An allocation under WhenIdle: it may wait for the next change, which may take it back.
+    let patience = Patience::default();
+    let (_, body) = of(&marked("true", "true"), &game_server());
+    let stored = apply(&game_server(), &body);
+    let (now, _) = of(&marked("false", "false"), &stored);
+    assert!(!now.is_stored(&stored.view().status));
+    assert_eq!(
+        now.may_wait(&stored.view().status, &patience, 0),
+        patience.details
+    );
+    let crashed = marked("false", "false").status(json!({ "phase": "Failed" }));
+    let (now, _) = of(&crashed, &stored);
+    assert_eq!(now.may_wait(&stored.view().status, &patience, 0), Duration::ZERO);
+}
+
+#[test]
 fn priorities_are_strings_always() {
     for (spec, shown) in [
         (json!(0), "0"),

@@ -1,6 +1,7 @@
 //! A GameServer as this controller keeps it.
 
 use api_types::{
+    EvictionInForce, EvictionSafety,
     int_or_string::IntOrString,
     keys,
     state::GameServerState,
@@ -44,6 +45,8 @@ pub(crate) struct StoredStatus {
     pub pod_fingerprint: u64,
     /// The conditions that this controller owns.
     pub conditions: Vec<Condition>,
+    /// `status.eviction.safe`.
+    pub eviction: Option<EvictionSafety>,
 }
 
 /// What a GameServer's controller reference says about the server it belongs to.
@@ -120,6 +123,7 @@ struct WireStatus {
     deletion_priority: Option<IntOrString>,
     pod_status: Option<Value>,
     conditions: Option<Vec<Condition>>,
+    eviction: Option<EvictionInForce>,
 }
 
 impl From<WireGameServer> for GameServerView {
@@ -162,6 +166,7 @@ impl From<WireStatus> for StoredStatus {
                 .flatten()
                 .filter(Condition::is_ours)
                 .collect(),
+            eviction: status.eviction.and_then(|eviction| eviction.safe),
         }
     }
 }

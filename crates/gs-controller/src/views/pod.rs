@@ -3,6 +3,8 @@
 use std::time::Instant;
 
 use api_types::{
+    EvictionSafety,
+    eviction::in_force,
     keys,
     state::{GameServerState, PodFacts, game_server_state},
     views::{Meta, OwnerRef},
@@ -18,6 +20,8 @@ use crate::fingerprint;
 pub(crate) struct PodView {
     /// Identity, the labels and annotations under this project's prefixes, owners.
     pub metadata: Meta,
+    /// Who may evict it, as its label and annotation say.
+    pub eviction: Option<EvictionSafety>,
     /// The node the Pod is bound to.
     pub node_name: Option<String>,
     /// Names of the PersistentVolumeClaims its volumes use, in the order of the volumes.
@@ -205,10 +209,15 @@ impl From<WirePod> for PodView {
                 .map(move |container| Container::from_wire(init, container))
         };
         let mut metadata = pod.metadata;
+        let eviction = in_force(
+            metadata.annotation(keys::annotation::SAFE_TO_EVICT),
+            metadata.label(keys::label::SAFE_TO_EVICT),
+        );
         metadata.labels.retain(|key, _| READ_LABELS.contains(&key));
         metadata.annotations.clear();
         Self {
             metadata,
+            eviction,
             node_name: pod.spec.node_name.filter(|name| !name.is_empty()),
             claims: pod
                 .spec

@@ -204,7 +204,9 @@ impl Pass<'_> {
     fn claim_to_write(&self, deletion: &Deletion, live: &GameServerView) -> Result<ToWrite, Error> {
         let uid = &deletion.pod_uid;
         let players = live.players_of(uid);
-        if let Some(claim) = live.deletion_claim.as_ref().filter(|claim| claim.pod_uid == *uid) {
+        // One that only says what somebody else does to the Pod may be taken back: a deletion of ours needs one of ours.
+        let ours = |claim: &&DeletionClaim| claim.pod_uid == *uid && !claim_reason::is_of_others(&claim.reason);
+        if let Some(claim) = live.deletion_claim.as_ref().filter(ours) {
             let unsealed = claim.reason == claim_reason::DRAINING && claim.empty != Some(true);
             let waited = self
                 .planned(deletion)

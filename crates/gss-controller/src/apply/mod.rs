@@ -35,6 +35,8 @@
 
 mod claim;
 mod claims;
+pub mod departing;
+pub mod guard;
 mod hooks;
 mod in_place;
 mod pods;
@@ -44,6 +46,7 @@ mod set;
 
 use std::{sync::Arc, time::Instant};
 
+use api_types::eviction::Policy;
 use controller_kit::{
     events::{EventRecord, Events, Regarding},
     key::ObjectKey,
@@ -72,6 +75,8 @@ pub struct Apply {
     /// share of requests at most, not by its size.
     requests: Semaphore,
     pod_concurrency: usize,
+    /// Who may evict servers of sets that say nothing.
+    default_eviction: Policy,
 }
 
 /// One plan being carried out.
@@ -92,6 +97,7 @@ impl Apply {
         memory: Arc<Memory>,
         host_ports: Arc<HostPortBook>,
         pod_concurrency: usize,
+        default_eviction: Policy,
     ) -> Self {
         Self {
             writer,
@@ -101,6 +107,7 @@ impl Apply {
             game_api: None,
             requests: Semaphore::new(pod_concurrency),
             pod_concurrency,
+            default_eviction,
         }
     }
 

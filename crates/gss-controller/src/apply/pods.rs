@@ -32,7 +32,7 @@ use crate::{
 
 /// Whether nothing can be created any more because the whole namespace is being deleted. The answer has a cause of its own for
 /// it, which [`WriteError`] does not keep; its message has not changed since Kubernetes 1.1.
-fn is_namespace_ending(error: &WriteError) -> bool {
+pub(super) fn is_namespace_ending(error: &WriteError) -> bool {
     matches!(error, WriteError::Forbidden(why) if why.contains("because it is being terminated"))
 }
 
@@ -80,7 +80,7 @@ impl Pass<'_> {
         } else {
             &revisions.update
         };
-        let mut body = pod::pod(set, revision, id, survived, now);
+        let mut body = pod::pod(set, revision, id, survived, self.apply.default_eviction, now);
         let pod_key = ObjectKey::new(self.key.namespace.clone(), name.as_str());
         if let Err(problem) = self
             .apply

@@ -150,6 +150,7 @@ impl<'a> Pass<'a> {
             (condition::HOOK_BLOCKED, "HookBlocked"),
             (condition::VOLUME_BLOCKED, "VolumeBlocked"),
             (condition::NEEDS_INTERVENTION, "NeedsIntervention"),
+            (condition::EVICTION_ADVICE, "EvictionAdvice"),
         ] {
             let now = report
                 .status
@@ -168,10 +169,10 @@ impl<'a> Pass<'a> {
                     (condition::UPDATE_BLOCKED, _) => metrics::update_blocked(),
                     _ => {}
                 }
-                let reason = if now.reason == "FailedCreate" {
-                    "FailedCreate"
-                } else {
-                    event
+                let reason = match &*now.reason {
+                    "FailedCreate" => "FailedCreate",
+                    "BudgetConflict" => "BudgetConflict",
+                    _ => event,
                 };
                 self.warning(reason, now.message.clone());
             }

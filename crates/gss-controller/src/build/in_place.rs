@@ -39,6 +39,8 @@ const OWN_ANNOTATIONS: [&str; 6] = [
     annotation::IN_PLACE_UPDATE_STATE,
 ];
 
+const EVICTION: [&str; 2] = [label::SAFE_TO_EVICT, annotation::SAFE_TO_EVICT];
+
 /// A lifecycle state and the time it was entered.
 fn state(state: &str, now: &str) -> Value {
     json!({
@@ -164,6 +166,9 @@ fn foreign(changed: &BTreeMap<String, Option<String>>, own: &[&str]) -> Map<Stri
     changed
         .iter()
         .filter(|(key, _)| !own.contains(&key.as_str()) && !key.starts_with(keys::GS_SYNC_PREFIX))
+        // What a template no longer says about evictions, pod-sync does; until then the Pod keeps it, or it would be nobody's for a
+        // moment, and evictable.
+        .filter(|(key, value)| value.is_some() || !EVICTION.contains(&key.as_str()))
         .map(|(key, value)| (key.clone(), json!(value)))
         .collect()
 }

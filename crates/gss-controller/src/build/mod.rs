@@ -1,5 +1,6 @@
 //! Objects as they are sent to the API server. Pure.
 
+pub mod budget;
 pub mod canonical;
 pub mod claim;
 pub mod game_api;

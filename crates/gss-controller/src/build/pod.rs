@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use api_types::{
-    GameServerContainer, GameServerSetView, GameServerState, OwnerRef, PodUpdatePolicy, keys,
+    GameServerContainer, GameServerSetView, GameServerState, OwnerRef, PodUpdatePolicy,
+    eviction::{Kept, Policy},
+    keys,
     keys::{annotation, label},
     label::is_label_value,
     names, ops_state,
@@ -13,19 +15,21 @@ use serde_json::{Map, Value, json};
 
 use super::claim;
 use crate::{
-    plan::{hooks, ids::Id, revisions::Named},
+    plan::{guard, hooks, ids::Id, revisions::Named},
     views::GameServerView,
 };
 
 /// The Pod of server `id`, made from this revision of the set's template.
 ///
 /// It is born with everything pod-sync would write, so that a new server costs no patch: the fresh server's values, or
-/// those of the GameServer that `survived` an earlier Pod under reclaimPolicy Delete. `now` is RFC 3339.
+/// those of the GameServer that `survived` an earlier Pod under reclaimPolicy Delete. `default` is who may evict servers of
+/// sets that say nothing. `now` is RFC 3339.
 pub fn pod(
     set: &GameServerSetView,
     revision: &Named,
     id: Id,
     survived: Option<&GameServerView>,
+    default: Policy,
     now: &str,
 ) -> Value {
     let name = names::pod_name(&set.metadata.name, id);
@@ -38,6 +42,7 @@ pub fn pod(
         "annotations": annotations(revision, survived, now),
         "ownerReferences": [OwnerRef::to_set(&set.metadata.name, &set.metadata.uid)],
     });
+    mark(&mut metadata, set, revision, survived, default);
     if let Some(finalizers) = template.metadata.other.get("finalizers") {
         metadata["finalizers"] = finalizers.clone();
     }
@@ -48,6 +53,32 @@ pub fn pod(
     };
     metadata["labels"][label::LIFECYCLE_STATE] = json!(state);
     json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec(set, revision, id, &name, survived) })
+}
+
+/// Says who may evict the Pod, where its template does not.
+fn mark(
+    metadata: &mut Value,
+    set: &GameServerSetView,
+    revision: &Named,
+    survived: Option<&GameServerView>,
+    default: Policy,
+) {
+    let template = &revision.template;
+    let kept = Kept {
+        annotation: template
+            .annotations
+            .get(annotation::SAFE_TO_EVICT)
+            .map(String::as_str),
+        label: template.labels.get(label::SAFE_TO_EVICT).map(String::as_str),
+    };
+    let busy = survived.is_some_and(|survived| survived.ops_state() == ops_state::ALLOCATED);
+    let marks = guard::policy(set, &kept, default).marks(busy);
+    if kept.annotation.is_none() {
+        metadata["annotations"][annotation::SAFE_TO_EVICT] = json!(marks.annotation);
+    }
+    if kept.label.is_none() {
+        metadata["labels"][label::SAFE_TO_EVICT] = json!(marks.label);
+    }
 }
 
 /// Whether a Pod born with this metadata satisfies the `preNormal` hook, if there is one.

@@ -24,7 +24,7 @@ fn revision(set: &GameServerSetView) -> Named {
 }
 
 fn pod(set: &GameServerSetView, id: Id, survived: Option<&GameServerView>, now: &str) -> Value {
-    super::pod(set, &revision(set), id, survived, now)
+    super::pod(set, &revision(set), id, survived, Policy::Never, now)
 }
 
 fn survivor(spec: Value, labels: Value) -> GameServerView {
@@ -54,8 +54,7 @@ fn a_fresh_pod_is_exactly_this() {
         },
     }));
     let expected = json!({
-        "apiVersion": "v1",
-        "kind": "Pod",
+        "apiVersion": "v1", "kind": "Pod",
         "metadata": {
             "name": "arena-7",
             "generateName": "arena-",
@@ -72,9 +71,11 @@ fn a_fresh_pod_is_exactly_this() {
                 "apps.kubernetes.io/pod-index": "7",
                 "controller-revision-hash": "arena-r1",
                 "lifecycle.apps.kruise.io/state": "Normal",
+                "agones.dev/safe-to-evict": "false",
             },
             "annotations": {
                 "note": "x",
+                "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
                 "lifecycle.apps.kruise.io/timestamp": NOW,
                 "game.kruise.io/opsState-last-changed-time": NOW,
             },
@@ -200,4 +201,50 @@ fn a_value_no_label_can_hold_does_not_keep_the_pod_from_being_created() {
         ),
         (&json!("None"), &json!("0"))
     );
+}
+
+// The table of docs/disruption.md.
+#[test]
+fn a_pod_is_born_with_who_may_evict_it_where_its_template_does_not_say() {
+    const ANNOTATION: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict";
+    const LABEL: &str = "agones.dev/safe-to-evict";
+    let born = |spec: Value, survived: Option<&GameServerView>| {
+        let pod = pod(&set(spec), 0, survived, NOW);
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        (
+            text(&pod["metadata"]["annotations"][ANNOTATION]),
+            text(&pod["metadata"]["labels"][LABEL]),
+        )
+    };
+    let pair = |annotation: &str, label: &str| (annotation.to_owned(), label.to_owned());
+    let safe = |safe: &str| json!({ "eviction": { "safe": safe } });
+    assert_eq!(born(json!({}), None), pair("false", "false"));
+    assert_eq!(born(safe("Never"), None), pair("false", "false"));
+    assert_eq!(born(safe("OnUpgrade"), None), pair("false", "true"));
+    assert_eq!(born(safe("Always"), None), pair("true", "true"));
+    assert_eq!(born(safe("WhenIdle"), None), pair("true", "true"));
+    let playing = survivor(json!({ "opsState": "Allocated" }), json!({}));
+    assert_eq!(born(safe("WhenIdle"), Some(&playing)), pair("false", "false"));
+
+    let template = |kind: &str, key: &str, value: &str| {
+        json!({ kind: { key: value } })
+            .as_object()
+            .map(|metadata| json!({ "gameServerTemplate": { "metadata": metadata, "spec": {} } }))
+            .unwrap()
+    };
+    // The old way to say Always, alone.
+    assert_eq!(
+        born(template("annotations", ANNOTATION, "true"), None),
+        pair("true", "true")
+    );
+    assert_eq!(
+        born(template("annotations", ANNOTATION, "false"), None),
+        pair("false", "false")
+    );
+    let mut both = template("annotations", ANNOTATION, "false");
+    both["eviction"] = json!({ "safe": "Always" });
+    assert_eq!(born(both, None), pair("false", "true"), "as OnUpgrade");
+    let mut own = template("labels", LABEL, "own");
+    own["eviction"] = json!({ "safe": "Never" });
+    assert_eq!(born(own, None), pair("false", "own"));
 }

@@ -10,6 +10,8 @@
 //! | [`budget`] | how many Pods are created at once |
 //! | [`lifecycle`] | when a new Pod is in service, and which Pods hooks keep out of it |
 //! | [`hooks`] | whether a lifecycle hook holds a Pod or is satisfied |
+//! | [`departing`] | which servers are claimed because somebody else takes their Pods |
+//! | [`guard`] | which PodDisruptionBudget a namespace needs |
 //! | [`volumes`] | which volume claims are made, whom they go with, which servers wait for one |
 //! | [`leaving`] | which servers go whatever the replicas are, and what becomes of their ids |
 //! | [`players`] | which servers wait for their last player, and how long |
@@ -21,7 +23,9 @@
 
 pub mod backoff;
 pub mod budget;
+pub mod departing;
 pub mod failures;
+pub mod guard;
 pub mod hooks;
 pub mod ids;
 pub mod kill;

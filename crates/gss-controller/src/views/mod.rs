@@ -2,12 +2,14 @@
 //!
 //! Each is decoded straight from the watch's bytes and holds only the fields that are read here.
 
+mod budget;
 mod claim;
 mod game_server;
 mod pod;
 mod removed;
 mod revision;
 
+pub use budget::{BudgetView, Requirement, Selector};
 pub use claim::ClaimView;
 pub use game_server::{GameServerView, Heard};
 pub use pod::{Amounts, Container, ContainerStatus, PodCondition, PodView, Resources};

@@ -31,6 +31,7 @@ async fn a_set_gets_its_pods_and_then_rest() {
         "statefulset.kubernetes.io/pod-name": "arena-3",
         "apps.kubernetes.io/pod-index": "3",
         "lifecycle.apps.kruise.io/state": "Normal",
+        "agones.dev/safe-to-evict": "false",
     });
     assert_eq!(json!(labels), expected);
     let owner = &pod["metadata"]["ownerReferences"][0];

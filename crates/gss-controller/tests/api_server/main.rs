@@ -9,6 +9,7 @@
 
 mod births;
 mod claims;
+mod disruption;
 mod game_api;
 mod hooks;
 mod players;

@@ -1,5 +1,6 @@
 //! One case a rule.
 
+mod eviction;
 mod interleaving;
 mod order;
 mod properties;
@@ -18,6 +19,7 @@ fn planned(server: &GameServerView, pod: &PodView) -> Option<PodPatch> {
             server: Some(server),
             pod,
             template: None,
+            eviction: None,
         },
         now(),
     )
@@ -204,6 +206,7 @@ fn plan_shows_the_state_of_a_pod_without_gameserver() {
             server: None,
             pod: &pod,
             template: None,
+            eviction: None,
         },
         now(),
     );
@@ -351,6 +354,7 @@ fn plan_lists_containers_under_update_from_preupdate_until_it_is_over() {
             server: Some(&server),
             pod: &pod,
             template: Some(&template),
+            eviction: None,
         };
         written(plan(&observed, now()).as_ref())
     };
@@ -384,6 +388,7 @@ fn plan_leaves_an_overridden_container_out_of_the_update() {
             server: Some(&pinned),
             pod: &held,
             template: Some(&template),
+            eviction: None,
         },
         now(),
     );

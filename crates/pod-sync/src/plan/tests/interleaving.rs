@@ -157,6 +157,7 @@ impl World {
                 server: Some(&self.servers[process.server_seen]),
                 pod: &pod,
                 template: None,
+                eviction: None,
             },
             now(),
         )

@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use api_types::views::StringMap;
+use api_types::{eviction::Policy, keys, views::StringMap};
 use proptest::{collection::btree_map, option, prelude::*, sample::select};
 use serde_json::{Value, json};
 
 use crate::{
     fixture::{GamePod, Server, now, pod, server, synced_pod},
     overlay::patched,
-    plan::{FIXED_LABELS, Observed, PodPatch, plan},
+    plan::{Eviction, FIXED_LABELS, Observed, PodPatch, plan},
+    template::SetEviction,
 };
 
 type Keys = BTreeMap<&'static str, &'static str>;
@@ -163,9 +164,18 @@ fn planned(server: &Server, pod: &GamePod) -> Option<PodPatch> {
             server: Some(&server.view()),
             pod: &pod.view(),
             template: Some(&template),
+            eviction: Some(eviction()),
         },
         now(),
     )
+}
+
+/// The policy with the most to do: it follows the opsState.
+fn eviction() -> Eviction {
+    Eviction {
+        policy: Policy::WhenIdle,
+        set: SetEviction::default(),
+    }
 }
 
 proptest! {
@@ -175,7 +185,10 @@ proptest! {
         if let Some(patch) = planned(&server, &pod) {
             let after = patched(&pod.view(), &patch, "101");
             let template = [("game".to_owned(), "game:3".to_owned())].into();
-            let again = plan(&Observed { server: Some(&server.view()), pod: &after, template: Some(&template) }, now());
+            let observed = Observed {
+                server: Some(&server.view()), pod: &after, template: Some(&template), eviction: Some(eviction()),
+            };
+            let again = plan(&observed, now());
             prop_assert_eq!(again, None, "after {:?}", patch);
         }
     }
@@ -198,12 +211,14 @@ proptest! {
     fn plan_never_writes_outside_its_keys(server in servers(), pod in pods()) {
         let Some(patch) = planned(&server, &pod) else { return Ok(()) };
         for key in patch.labels.keys() {
-            prop_assert!(FIXED_LABELS.contains(&key.as_str()) || key.starts_with("gs-sync/"), "label {}", key);
+            let own = FIXED_LABELS.contains(&key.as_str()) || key == keys::label::SAFE_TO_EVICT;
+            prop_assert!(own || key.starts_with("gs-sync/"), "label {}", key);
         }
         let own = ["opsState-last-changed-time", "state-last-changed-time", "gs-updating-containers", "synced-generation", "synced-from"];
         for key in patch.annotations.keys() {
             let short = key.strip_prefix("game.kruise.io/").unwrap_or_default();
-            prop_assert!(own.contains(&short) || key.starts_with("gs-sync/"), "annotation {}", key);
+            let own = own.contains(&short) || key == keys::annotation::SAFE_TO_EVICT;
+            prop_assert!(own || key.starts_with("gs-sync/"), "annotation {}", key);
         }
         prop_assert!(patch.images.keys().all(|name| name == "game"));
     }
@@ -232,7 +247,7 @@ proptest! {
             had_annotations.extend(annotations.keys().copied());
             let server = labelled(labels.clone(), annotations.clone(), server(), Server::label, Server::annotation)
                 .version(1, 20 + version as u64).view();
-            if let Some(patch) = plan(&Observed { server: Some(&server), pod: &pod, template: None }, now()) {
+            if let Some(patch) = plan(&Observed { server: Some(&server), pod: &pod, template: None, eviction: None }, now()) {
                 pod = patched(&pod, &patch, &(101 + version).to_string());
             }
             prop_assert_eq!(shown(&pod.metadata.labels), oracle(&template, &had_labels, &labels));
