@@ -202,7 +202,7 @@ async fn short_trial(program: &Path, root: &Path, kubeconfig: &Path, short: &str
 }
 
 /// The trials as CI runs them: the same code and checks, fewer rounds.
-const SHORT_TRIALS: [&str; 9] = [
+const SHORT_TRIALS: [&str; 10] = [
     // Pinned: the same plans each time, so that what fails is what changed. Then the harness itself.
     "faults --seed 1 --plans 36",
     "faults --seed 1 --seeded-bugs 8",
@@ -212,6 +212,7 @@ const SHORT_TRIALS: [&str; 9] = [
     "trial sync-faults --servers 40 --rate 20 --duration 4",
     "trial ports --rounds 6 --servers 6",
     "trial players --rounds 3",
+    "trial evict --rounds 24",
     "bench create --servers 150 --rest 10",
 ];
 

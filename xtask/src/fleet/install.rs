@@ -23,11 +23,25 @@ const TOKEN_SECONDS: i64 = 24 * 3600;
 /// # Errors
 /// When the file can't be read or names no usable context.
 pub async fn client_for(path: &Path) -> Result<Client> {
+    Ok(Client::try_from(config_for(path).await?)?)
+}
+
+/// The same, to which a refusal for now (429) is an answer, and nothing to ask again for.
+///
+/// # Errors
+/// As [`client_for`].
+pub async fn client_without_retries(path: &Path) -> Result<Client> {
+    let mut config = config_for(path).await?;
+    config.default_retry = false;
+    Ok(Client::try_from(config)?)
+}
+
+async fn config_for(path: &Path) -> Result<Config> {
     let kubeconfig =
         Kubeconfig::read_from(path).with_context(|| format!("can't read kubeconfig {}", path.display()))?;
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
     config.connect_timeout = Some(Duration::from_secs(5));
-    Ok(Client::try_from(config)?)
+    Ok(config)
 }
 
 /// Applies the CRDs, then the namespace, ServiceAccounts and RBAC of every controller.

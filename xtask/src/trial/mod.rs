@@ -5,6 +5,7 @@ mod allocate;
 mod arena;
 pub(crate) mod changes;
 mod dashboards;
+mod evict;
 mod kill;
 mod observer;
 mod players;
@@ -37,6 +38,8 @@ pub enum Trial {
     /// Shrinks, updates and marks servers, and lets them fail, while players come and go and gss-controller is killed, and checks
     /// that nobody is dropped.
     Players(players::Options),
+    /// Allocates and releases servers under WhenIdle while each is being evicted, and checks that none with players goes.
+    Evict(evict::Options),
     /// Lets the alert rules fire and resolve in a running Prometheus.
     Alerts(alerts::Options),
     /// Asks a Prometheus that scrapes all controllers under load everything that dashboards and alerts ask, and draws the answers.
@@ -57,6 +60,7 @@ impl Trial {
             Self::Shutdown(options) => shutdown::run(options).await,
             Self::Ports(options) => ports::run(options).await,
             Self::Players(options) => players::run(options).await,
+            Self::Evict(options) => evict::run(options).await,
             Self::Alerts(options) => alerts::run(options).await,
             Self::Dashboards(options) => dashboards::run(options).await,
         }

@@ -205,7 +205,8 @@ impl Pass<'_> {
         let uid = &deletion.pod_uid;
         let players = live.players_of(uid);
         // One that only says what somebody else does to the Pod may be taken back: a deletion of ours needs one of ours.
-        let ours = |claim: &&DeletionClaim| claim.pod_uid == *uid && !claim_reason::is_of_others(&claim.reason);
+        let ours =
+            |claim: &&DeletionClaim| claim.pod_uid == *uid && !claim_reason::is_of_others(&claim.reason);
         if let Some(claim) = live.deletion_claim.as_ref().filter(ours) {
             let unsealed = claim.reason == claim_reason::DRAINING && claim.empty != Some(true);
             let waited = self

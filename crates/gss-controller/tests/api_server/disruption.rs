@@ -147,14 +147,10 @@ async fn the_budget_holds_while_there_are_more_pods_than_replicas() {
         .await;
     let status = eventually("one is expected", read, |status| status.expected_pods == 1).await;
     assert_eq!(status.disruptions_allowed, 2, "it lets two of three go, any two");
-    let dry = EvictParams {
-        delete_options: Some(DeleteParams::default().dry_run()),
-        ..EvictParams::default()
-    };
-    assert!(
-        world.pods.evict(&name(0), &dry).await.is_ok(),
-        "the one that stays, too"
-    );
+    let staying = uid(&world.live().await[&0]);
+    assert_eq!(evict(&world, 0).await, 201, "the one that stays, too");
+    world.pod_when(0, |pod| uid(pod) != staying).await;
+    world.make_ready(0).await;
 
     budgets(&world)
         .delete("counting", &DeleteParams::default())
