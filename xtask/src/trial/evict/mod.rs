@@ -351,7 +351,11 @@ impl Ground {
                 Err(error) => return Err(error.into()),
             };
             let ended = matches!(answer, Answer::Evicted | Answer::Gone);
-            all.push(Eviction { asked, answer });
+            all.push(Eviction {
+                asked,
+                answered: Instant::now(),
+                answer,
+            });
             if ended {
                 return Ok(all);
             }

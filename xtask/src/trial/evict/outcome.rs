@@ -14,6 +14,9 @@ pub(super) struct Outcome {
     pub(super) evicted_in_window: usize,
     /// Those of them that the API server finished after the Pod showed it.
     pub(super) evicted_in_flight: usize,
+    /// How long after a watch saw the Pod with its allocation the last of these was answered.
+    pub(super) in_flight_ms_p99: f64,
+    pub(super) in_flight_ms_max: f64,
     /// Allocations refused because the eviction came first and its claim was there, or because the server had just changed.
     pub(super) evicted_before: usize,
     /// Evictions of allocated servers that were refused.
@@ -33,17 +36,25 @@ pub(super) enum Round {
     /// The eviction was first.
     EvictedBefore,
     /// It was asked for before the Pod showed the acknowledged allocation.
-    EvictedInWindow { in_flight: bool },
+    EvictedInWindow { shown: Option<InFlight> },
     /// Whoever was asked later was refused, until the release.
     Held { window: Duration, refused: usize },
     /// What must not be.
     Violation(String),
 }
 
+/// An eviction that was asked for before the Pod showed the allocation, and came through after it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct InFlight {
+    pub(super) window: Duration,
+    pub(super) answered_after: Duration,
+}
+
 /// One request.
 #[derive(Debug)]
 pub(super) struct Eviction {
     pub(super) asked: Instant,
+    pub(super) answered: Instant,
     pub(super) answer: Answer,
 }
 
@@ -88,8 +99,13 @@ pub(super) fn judge(name: &str, played: &Played, evictions: &[Eviction]) -> Roun
     };
     let released = played.released.unwrap_or(acknowledged);
     match played.shown {
-        None => Round::EvictedInWindow { in_flight: false },
-        Some(shown) if through.asked < shown => Round::EvictedInWindow { in_flight: true },
+        None => Round::EvictedInWindow { shown: None },
+        Some(shown) if through.asked < shown => Round::EvictedInWindow {
+            shown: Some(InFlight {
+                window: shown.saturating_duration_since(acknowledged),
+                answered_after: through.answered.saturating_duration_since(shown),
+            }),
+        },
         Some(_) if through.asked < released => Round::Violation(format!("{name}: {EVICTED}")),
         Some(shown) => Round::Held {
             window: shown.saturating_duration_since(acknowledged),
@@ -105,12 +121,14 @@ const EVICTED: &str = "evicted by a request made while its Pod showed that it is
 
 /// Adds the rounds up.
 pub(super) fn summarise(rounds: &[Round], mut violations: Vec<String>) -> Outcome {
-    let mut windows: Vec<Duration> = Vec::new();
+    let (mut windows, mut in_flight) = (Vec::new(), Vec::new());
     let mut outcome = Outcome {
         rounds: rounds.len(),
         allocated_evicted: 0,
         evicted_in_window: 0,
         evicted_in_flight: 0,
+        in_flight_ms_p99: 0.0,
+        in_flight_ms_max: 0.0,
         evicted_before: 0,
         refused: 0,
         evicted_after_release: 0,
@@ -122,9 +140,12 @@ pub(super) fn summarise(rounds: &[Round], mut violations: Vec<String>) -> Outcom
     for round in rounds {
         match round {
             Round::EvictedBefore => outcome.evicted_before += 1,
-            Round::EvictedInWindow { in_flight } => {
+            Round::EvictedInWindow { shown } => {
                 outcome.evicted_in_window += 1;
-                outcome.evicted_in_flight += usize::from(*in_flight);
+                if let Some(shown) = shown {
+                    windows.push(shown.window);
+                    in_flight.push(shown.answered_after);
+                }
             }
             Round::Held { window, refused } => {
                 windows.push(*window);
@@ -138,6 +159,10 @@ pub(super) fn summarise(rounds: &[Round], mut violations: Vec<String>) -> Outcom
         }
     }
     windows.sort_unstable();
+    in_flight.sort_unstable();
+    outcome.evicted_in_flight = in_flight.len();
+    outcome.in_flight_ms_p99 = quantile(&in_flight, 0.99);
+    outcome.in_flight_ms_max = quantile(&in_flight, 1.0);
     outcome.window_ms_p50 = quantile(&windows, 0.50);
     outcome.window_ms_p99 = quantile(&windows, 0.99);
     outcome.window_ms_max = quantile(&windows, 1.0);
@@ -167,8 +192,8 @@ pub(super) fn report(outcome: &Outcome) {
         outcome.evicted_before
     );
     println!(
-        "  acknowledged, and evicted by a request made before the Pod showed it: {} ({} of them finished after it did)",
-        outcome.evicted_in_window, outcome.evicted_in_flight
+        "  acknowledged, and evicted by a request made before the Pod showed it: {} ({} of them answered after it did, by {} ms at most)",
+        outcome.evicted_in_window, outcome.evicted_in_flight, outcome.in_flight_ms_max
     );
     println!(
         "  held until the release, and evicted after it: {}",
@@ -204,16 +229,21 @@ mod tests {
             let evictions = [
                 Eviction {
                     asked: at(asked - 5, start),
+                    answered: at(asked - 1, start),
                     answer: Answer::Refused,
                 },
                 Eviction {
                     asked: at(asked, start),
+                    answered: at(asked + 3, start),
                     answer: Answer::Evicted,
                 },
             ];
             judge("a", &played, &evictions)
         };
-        assert!(matches!(ending(12), Round::EvictedInWindow { in_flight: true }));
+        let Round::EvictedInWindow { shown: Some(late) } = ending(12) else {
+            panic!()
+        };
+        assert_eq!((late.window.as_millis(), late.answered_after.as_millis()), (4, 1));
         assert!(matches!(ending(20), Round::Violation(_)));
         let Round::Held { window, refused } = ending(110) else {
             panic!()
@@ -226,6 +256,7 @@ mod tests {
             &played,
             &[Eviction {
                 asked: at(50, start),
+                answered: at(51, start),
                 answer: Answer::Refused,
             }],
         );
