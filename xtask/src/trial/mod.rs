@@ -6,6 +6,7 @@ mod arena;
 pub(crate) mod changes;
 mod dashboards;
 mod evict;
+mod flow;
 mod kill;
 mod observer;
 mod players;
@@ -40,6 +41,8 @@ pub enum Trial {
     Players(players::Options),
     /// Allocates and releases servers under WhenIdle while each is being evicted, and checks that none with players goes.
     Evict(evict::Options),
+    /// Walks a set with players through its life from a shell: ports, reports, scale-in, autoscaling, failures.
+    Flow(flow::Options),
     /// Lets the alert rules fire and resolve in a running Prometheus.
     Alerts(alerts::Options),
     /// Asks a Prometheus that scrapes all controllers under load everything that dashboards and alerts ask, and draws the answers.
@@ -61,6 +64,7 @@ impl Trial {
             Self::Ports(options) => ports::run(options).await,
             Self::Players(options) => players::run(options).await,
             Self::Evict(options) => evict::run(options).await,
+            Self::Flow(options) => flow::run(options).await,
             Self::Alerts(options) => alerts::run(options).await,
             Self::Dashboards(options) => dashboards::run(options).await,
         }

@@ -37,13 +37,17 @@ impl Certificate {
         })
     }
 
+    /// `tls.crt` or `tls.key`.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
     /// Flags of a game-api that takes all of a benchmark's servers from one address.
     pub(crate) fn flags(&self, port: u16) -> Vec<String> {
-        let file = |name: &str| -> PathBuf { self.directory.path().join(name) };
         vec![
             format!("--listen-address=127.0.0.1:{port}"),
-            format!("--tls-cert-file={}", file("tls.crt").display()),
-            format!("--tls-key-file={}", file("tls.key").display()),
+            format!("--tls-cert-file={}", self.file("tls.crt").display()),
+            format!("--tls-key-file={}", self.file("tls.key").display()),
             "--address-rate=1000000".into(),
             "--address-connections=20000".into(),
             "--max-connections=20000".into(),
