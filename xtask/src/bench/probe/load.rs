@@ -1,8 +1,8 @@
 //! Many probes that always say the same: what they cost, and how late they are.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use kube::Client;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -13,6 +13,10 @@ use crate::fleet::{Controller, Fleet, Scrape};
 const QUALITIES: u32 = 15;
 /// For initial delays and first results.
 const WARM_UP: Duration = Duration::from_secs(40);
+/// No write for so long is rest.
+const QUIET: Duration = Duration::from_secs(15);
+/// The longest it may take.
+const TRAILING: Duration = Duration::from_mins(12);
 const SKEW: &str = "gamekeeper_quality_prober_skew_seconds";
 
 /// What a mode costs and keeps to.
@@ -48,6 +52,30 @@ pub(super) async fn create(client: &Client, probes: u32) -> Result<()> {
     super::apply(client, set).await
 }
 
+/// Waits until nobody has written for [`QUIET`]: node-watcher gives new servers their conditions at a tenth of its time, which
+/// takes minutes for thousands of them.
+pub(super) async fn quiet(fleet: &Fleet) -> Result<()> {
+    let begun = Instant::now();
+    let mut last = (writes(&fleet.scrape().await?), Instant::now());
+    while last.1.elapsed() < QUIET {
+        ensure!(
+            begun.elapsed() < TRAILING,
+            "something still writes {} s after the last probe succeeded",
+            TRAILING.as_secs()
+        );
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let now = writes(&fleet.scrape().await?);
+        if now > last.0 {
+            last = (now, Instant::now());
+        }
+    }
+    Ok(())
+}
+
+fn writes(all: &[(Controller, Scrape)]) -> f64 {
+    all.iter().map(|(_, scrape)| scrape.writes()).sum()
+}
+
 /// Measures what is there for so many seconds.
 pub(super) async fn measure(fleet: &Fleet, seconds: u64) -> Result<Load> {
     tokio::time::sleep(WARM_UP).await;
@@ -64,7 +92,6 @@ pub(super) async fn measure(fleet: &Fleet, seconds: u64) -> Result<Load> {
     );
     let (old, new) = (prober(&before)?, prober(&after)?);
     let grown = |name: &str| new.sum(name, |_| true) - old.sum(name, |_| true);
-    let writes = |all: &[(Controller, Scrape)]| all.iter().map(|(_, scrape)| scrape.writes()).sum::<f64>();
     let percent = |used: f64| used * 100.0 / seconds as f64;
     Ok(Load {
         runs_per_second: grown("gamekeeper_quality_prober_runs_total") / seconds as f64,

@@ -62,6 +62,7 @@ async fn probed(running: &Cluster, servers: u32, seconds: u64, options: FleetOpt
     apply(&client, set("by-http", servers - half, &http)).await?;
     apply(&client, set("by-tcp", half, &tcp)).await?;
     idle(&client, servers as usize).await?;
+    load::quiet(&fleet).await?;
     let load = load::measure(&fleet, seconds).await?;
     fleet.stop().await?;
     Ok(load)
