@@ -90,6 +90,7 @@ pub(super) async fn measure(fleet: &Fleet, seconds: u64) -> Result<Load> {
         cpu_of("containerd")?,
         cpu_of("kube-apiserver")?,
     );
+    tell_writes(&before, &after);
     let (old, new) = (prober(&before)?, prober(&after)?);
     let grown = |name: &str| new.sum(name, |_| true) - old.sum(name, |_| true);
     let percent = |used: f64| used * 100.0 / seconds as f64;
@@ -104,6 +105,19 @@ pub(super) async fn measure(fleet: &Fleet, seconds: u64) -> Result<Load> {
         prober_rss_bytes: new.usage().rss_bytes,
         writes: writes(&after) - writes(&before),
     })
+}
+
+/// Says who wrote what between the two.
+fn tell_writes(before: &[(Controller, Scrape)], after: &[(Controller, Scrape)]) {
+    for ((controller, old), (_, new)) in before.iter().zip(after) {
+        let old = old.writes_by_kind();
+        for (kind, count) in new.writes_by_kind() {
+            let grown = count - old.get(&kind).copied().unwrap_or_default();
+            if grown > 0.0 {
+                println!("{} wrote {grown:.0} times: {kind}", controller.name());
+            }
+        }
+    }
 }
 
 /// The process that probes: the node's, else the central one.
