@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use futures::future::join_all;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
@@ -49,10 +50,12 @@ pub enum Step {
     Unit,
     /// Tests against a real API server without nodes.
     Api,
-    /// End-to-end on simulated nodes, and the trials' short form.
+    /// End-to-end on simulated nodes.
     Kwok,
     /// End-to-end on a real kubelet (root on Debian).
     Kubelet,
+    /// The trials' short form, on simulated nodes.
+    Trials,
 }
 
 impl Step {
@@ -67,6 +70,7 @@ impl Step {
         Self::Api,
         Self::Kwok,
         Self::Kubelet,
+        Self::Trials,
     ];
 
     const fn title(self) -> &'static str {
@@ -81,7 +85,14 @@ impl Step {
             Self::Api => "tests on a real API server",
             Self::Kwok => "end to end on simulated nodes",
             Self::Kubelet => "end to end on a real kubelet",
+            Self::Trials => "trials",
         }
+    }
+
+    /// As `--only` takes it.
+    fn name(self) -> String {
+        let value = clap::ValueEnum::to_possible_value(&self);
+        value.map_or_else(String::new, |value| value.get_name().to_owned())
     }
 }
 
@@ -92,13 +103,14 @@ impl Step {
 pub async fn run(options: Options) -> Result<()> {
     let root = crate::cluster::paths::repo_root();
     let mut count = Count::default();
-    let mut times = Vec::new();
+    let (mut times, mut failed) = (Vec::new(), Vec::new());
     let begun = Instant::now();
-    for step in Step::ALL {
-        let chosen = options.only.is_empty() || options.only.contains(&step);
-        if !chosen || options.skip.contains(&step) {
-            continue;
-        }
+    let chosen = |step: &Step| {
+        let chosen = options.only.is_empty() || options.only.contains(step);
+        chosen && !options.skip.contains(step)
+    };
+    let (alone, lanes) = order(Step::ALL.into_iter().filter(chosen).collect());
+    for step in alone {
         println!("=== {}", step.title());
         let started = Instant::now();
         let result = run_step(step, &root, &mut count).await;
@@ -108,8 +120,51 @@ pub async fn run(options: Options) -> Result<()> {
             return Err(error.context(format!("step '{}' failed", step.title())));
         }
     }
+    let ran = join_all(lanes.iter().map(|steps| lane(steps))).await;
+    for (steps, (time, result)) in lanes.iter().zip(ran) {
+        times.push((steps[0], time));
+        match result {
+            Ok(counted) => count.add(&counted),
+            Err(error) => failed.push(error),
+        }
+    }
     summary(&times, begun.elapsed(), &count);
-    Ok(())
+    failed.into_iter().next().map_or(Ok(()), Err)
+}
+
+/// Which steps run one after the other, and which in lanes at the same time: those that wait more than they compute, and have a
+/// cluster each.
+fn order(mut steps: Vec<Step>) -> (Vec<Step>, Vec<Vec<Step>>) {
+    let in_lane = |step: &Step| matches!(step, Step::Kwok | Step::Kubelet);
+    if !steps.contains(&Step::Trials) || !steps.iter().any(in_lane) {
+        return (steps, Vec::new());
+    }
+    let ends: Vec<Step> = steps.extract_if(.., |step| in_lane(step)).collect();
+    steps.retain(|step| *step != Step::Trials);
+    (steps, vec![ends, vec![Step::Trials]])
+}
+
+/// Runs steps in a process of their own, whose lines begin with the name of the first.
+async fn lane(steps: &[Step]) -> (Duration, Result<Count>) {
+    let begun = Instant::now();
+    let names: Vec<String> = steps.iter().map(|step| step.name()).collect();
+    let ran = async {
+        let mut child = Command::new(std::env::current_exe()?)
+            .args(["test", "--only", &names.join(",")])
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let output = child.stdout.take().context("a lane has no output")?;
+        let (mut lines, mut count) = (BufReader::new(output).lines(), Count::default());
+        while let Some(line) = lines.next_line().await? {
+            println!("{:<7}| {line}", names[0]);
+            count.read_summary(&line);
+        }
+        anyhow::ensure!(child.wait().await?.success(), "steps {} failed", names.join(" and "));
+        Ok(count)
+    };
+    let result = ran.await;
+    (begun.elapsed(), result)
 }
 
 async fn run_step(step: Step, root: &Path, count: &mut Count) -> Result<()> {
@@ -133,6 +188,7 @@ async fn run_step(step: Step, root: &Path, count: &mut Count) -> Result<()> {
         Step::Api => api(root, count).await,
         Step::Kwok => kwok(root, count).await,
         Step::Kubelet => kubelet(root, count).await,
+        Step::Trials => trials(root, count).await,
     }
 }
 
@@ -161,8 +217,6 @@ async fn api(root: &Path, count: &mut Count) -> Result<()> {
 }
 
 async fn kwok(root: &Path, count: &mut Count) -> Result<()> {
-    // Asked for now: once a build has replaced the file, the system names the old one, which is gone.
-    let program = std::env::current_exe()?;
     let name = "test-kwok";
     let running = cluster::up(&cluster::Spec::new(
         name,
@@ -175,9 +229,27 @@ async fn kwok(root: &Path, count: &mut Count) -> Result<()> {
     let result = async {
         let kubeconfig = running.kubeconfig.as_path();
         take_over(root, count, kubeconfig).await?;
-        end_to_end(root, count, kubeconfig, "kwok").await?;
+        end_to_end(root, count, kubeconfig, "kwok").await
+    };
+    let result = result.await;
+    cluster::down(name).await?;
+    result
+}
+
+async fn trials(root: &Path, count: &mut Count) -> Result<()> {
+    // Asked for now: once a build has replaced the file, the system names the old one, which is gone.
+    let program = std::env::current_exe()?;
+    let name = "test-trials";
+    let nodes = Nodes {
+        kwok: 5,
+        kubelet: false,
+    };
+    let running = cluster::up(&cluster::Spec::new(name, nodes)).await?;
+    let result = async {
         for short in SHORT_TRIALS {
-            short_trial(&program, root, kubeconfig, short).await?;
+            let begun = Instant::now();
+            short_trial(&program, root, &running.kubeconfig, short).await?;
+            println!("{:.1} s", begun.elapsed().as_secs_f64());
             count.passed += 1;
         }
         Ok(())
@@ -202,7 +274,7 @@ async fn short_trial(program: &Path, root: &Path, kubeconfig: &Path, short: &str
 }
 
 /// The trials as CI runs them: the same code and checks, fewer rounds.
-const SHORT_TRIALS: [&str; 10] = [
+const SHORT_TRIALS: [&str; 11] = [
     // Pinned: the same plans each time, so that what fails is what changed. Then the harness itself.
     "faults --seed 1 --plans 36",
     "faults --seed 1 --seeded-bugs 8",
@@ -213,6 +285,7 @@ const SHORT_TRIALS: [&str; 10] = [
     "trial ports --rounds 6 --servers 6",
     "trial players --rounds 3",
     "trial evict --rounds 24",
+    "trial flow",
     "bench create --servers 150 --rest 10",
 ];
 
@@ -358,6 +431,28 @@ impl Count {
         Ok(())
     }
 
+    fn add(&mut self, other: &Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.ignored += other.ignored;
+    }
+
+    /// Takes the numbers of a [`summary`]'s last line.
+    fn read_summary(&mut self, line: &str) {
+        let numbers: Option<Vec<u64>> = line
+            .split(", ")
+            .zip(["passed", "failed", "skipped"])
+            .map(|(part, word)| part.strip_suffix(word)?.trim_end().parse().ok())
+            .collect();
+        if let Some(&[passed, failed, ignored]) = numbers.as_deref() {
+            *self = Self {
+                passed,
+                failed,
+                ignored,
+            };
+        }
+    }
+
     /// Adds a line such as `test result: ok. 12 passed; 0 failed; 1 ignored; ...`.
     fn read(&mut self, line: &str) {
         let Some(counts) = line.strip_prefix("test result: ") else {
@@ -391,7 +486,26 @@ fn summary(times: &[(Step, Duration)], total: Duration, count: &Count) {
 
 #[cfg(test)]
 mod tests {
-    use super::Count;
+    use super::{Count, Step, order};
+
+    #[test]
+    fn a_lanes_last_line_is_its_count() {
+        let mut count = Count::default();
+        for line in ["12 passed, 1 failed", "3 passed, 0 failed, 2 skipped", "all   7.0 s"] {
+            count.read_summary(line);
+        }
+        assert_eq!((count.passed, count.failed, count.ignored), (3, 0, 2));
+    }
+
+    #[test]
+    fn trials_run_beside_what_runs_end_to_end_and_alone_without_it() {
+        let (alone, lanes) = order(Step::ALL.to_vec());
+        assert_eq!(alone.len(), 7);
+        assert_eq!(lanes, [vec![Step::Kwok, Step::Kubelet], vec![Step::Trials]]);
+        assert_eq!(order(vec![Step::Trials]), (vec![Step::Trials], Vec::new()));
+        let ends = vec![Step::Kwok, Step::Kubelet];
+        assert_eq!(order(ends.clone()), (ends, Vec::new()));
+    }
 
     #[test]
     fn counts_are_summed_over_runs() {
