@@ -160,7 +160,11 @@ async fn lane(steps: &[Step]) -> (Duration, Result<Count>) {
             println!("{:<7}| {line}", names[0]);
             count.read_summary(&line);
         }
-        anyhow::ensure!(child.wait().await?.success(), "steps {} failed", names.join(" and "));
+        anyhow::ensure!(
+            child.wait().await?.success(),
+            "steps {} failed",
+            names.join(" and ")
+        );
         Ok(count)
     };
     let result = ran.await;
@@ -491,7 +495,11 @@ mod tests {
     #[test]
     fn a_lanes_last_line_is_its_count() {
         let mut count = Count::default();
-        for line in ["12 passed, 1 failed", "3 passed, 0 failed, 2 skipped", "all   7.0 s"] {
+        for line in [
+            "12 passed, 1 failed",
+            "3 passed, 0 failed, 2 skipped",
+            "all   7.0 s",
+        ] {
             count.read_summary(line);
         }
         assert_eq!((count.passed, count.failed, count.ignored), (3, 0, 2));

@@ -86,7 +86,11 @@ impl WatchHealth {
         if let Some(scope) = self.scopes.get(scope) {
             scope.primed.store(true, Ordering::Release);
         }
-        if self.scopes.iter().all(|scope| scope.primed.load(Ordering::Acquire)) {
+        if self
+            .scopes
+            .iter()
+            .all(|scope| scope.primed.load(Ordering::Acquire))
+        {
             self.primed.send_replace(true);
         }
     }
@@ -103,7 +107,10 @@ impl WatchHealth {
 
     /// Whether every scope holds a complete list, and none rests.
     pub(crate) fn is_complete(&self) -> bool {
-        self.scopes.iter().all(|scope| scope.primed.load(Ordering::Acquire)) && !self.is_resting()
+        self.scopes
+            .iter()
+            .all(|scope| scope.primed.load(Ordering::Acquire))
+            && !self.is_resting()
     }
 
     fn is_resting(&self) -> bool {

@@ -100,7 +100,14 @@ pub(crate) fn start(runtime: &Runtime, tasks: Tasks, args: &Args) {
     let pods = Watch::<PodView>::new().while_needed(&need);
     let pods = watch_pods(runtime, pods, &queues, tasks.node.as_deref(), &pod_echoes, apply);
     let sets = watch_sets(runtime, &queues, pods.clone(), &need);
-    rest(runtime, &need, args.rest.rest_after, sets.clone(), queues.clone(), tasks.leads);
+    rest(
+        runtime,
+        &need,
+        args.rest.rest_after,
+        sets.clone(),
+        queues.clone(),
+        tasks.leads,
+    );
     let stores = Stores { pods, sets };
     if let (Some(queue), Some(probing)) = (queues.probing, tasks.probing) {
         probe(runtime, &queue, probing, stores.clone(), pod_echoes, args);

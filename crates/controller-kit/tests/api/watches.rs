@@ -195,7 +195,11 @@ async fn a_watch_that_is_not_needed_rests_and_goes_on_with_what_is_there_then() 
         idle.store(false, Ordering::Relaxed);
         need.wake();
         eventually("the next list", || !need.is_waking()).await;
-        assert_eq!(store.len(), 1, "a list is complete when it is no longer waited for");
+        assert_eq!(
+            store.len(),
+            1,
+            "a list is complete when it is no longer waited for"
+        );
         scene.set_data(namespace, "c", json!({ "count": "4" })).await;
         let all = ["new a=1", "deleted a=1", "new c=3", "changed c=4"];
         eventually(&format!("{all:?}"), || *told.lock().unwrap() == all).await;

@@ -19,7 +19,9 @@ async fn the_first_set_that_asks_for_a_network_gets_it_while_watches_rest() {
     let world = World::new("Kubernetes-NodePort", &[("PortProtocols", "80")]).await;
     let set = world.path("gameserversets", "arena");
     let network = world.get(&set).await.unwrap()["spec"]["network"].clone();
-    world.merge(&set, &json!({"spec": {"network": Value::Null}})).await;
+    world
+        .merge(&set, &json!({"spec": {"network": Value::Null}}))
+        .await;
     let process = world.start_with(&["--rest-after", "200ms"]).await;
     resting(&process, 1).await;
 
@@ -32,7 +34,9 @@ async fn the_first_set_that_asks_for_a_network_gets_it_while_watches_rest() {
     resting(&process, 0).await;
 
     // The set wants none any more, but the server has one: not before that is gone is there nothing to do.
-    world.merge(&set, &json!({"spec": {"network": Value::Null}})).await;
+    world
+        .merge(&set, &json!({"spec": {"network": Value::Null}}))
+        .await;
     world.node_address("203.0.113.6").await;
     let moved = async || world.annotation("arena-0").await;
     crate::world::eventually("the new address", moved, |text| text.contains("203.0.113.6")).await;

@@ -30,7 +30,13 @@ impl Prober {
 
     /// The same, with watches that rest after 200 ms.
     pub(crate) async fn resting_actions(world: &World) -> Self {
-        let flags = ["--mode", "actions", "--leader-elect=false", "--rest-after", "200ms"];
+        let flags = [
+            "--mode",
+            "actions",
+            "--leader-elect=false",
+            "--rest-after",
+            "200ms",
+        ];
         Self::start_as(world, &world.kubeconfig, &flags).await
     }
 
