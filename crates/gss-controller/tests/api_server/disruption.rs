@@ -353,12 +353,14 @@ async fn an_eviction_that_does_not_come_takes_its_claim_back_and_deletes_nothing
     let pods = world.live_when(0..1).await;
     world.game_server(&pods[&0], None, json!({})).await;
     world.make_ready(0).await;
+    // Of now: Kubernetes takes one back that is older than two minutes.
     let target = |status: &str| {
+        let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         json!({ "conditions": [{ "type": "DisruptionTarget", "status": status, "reason": "PreemptionByScheduler",
-            "lastTransitionTime": "2026-01-01T00:00:00Z" }] })
+            "lastTransitionTime": now }] })
     };
     world.pod_status(0, target("True")).await;
-    let claim = claim_when(&world, 0, "claim", |claim| claim.is_some())
+    let claim = claim_when(&world, 0, "claim of a preemption", |claim| claim.is_some())
         .await
         .unwrap();
     assert_eq!(claim.reason, "Preempted");
@@ -378,7 +380,7 @@ async fn an_eviction_that_does_not_come_takes_its_claim_back_and_deletes_nothing
     // A scale-in of a server that others had announced to take is ours, with a claim of ours.
     world.set_ops_state(0, "None").await.unwrap();
     world.pod_status(0, target("True")).await;
-    claim_when(&world, 0, "claim", |claim| claim.is_some()).await;
+    claim_when(&world, 0, "second claim", |claim| claim.is_some()).await;
     world.scale(0).await;
     world.live_when([]).await;
 }
