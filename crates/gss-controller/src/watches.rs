@@ -17,7 +17,10 @@ use crate::{
     host_ports::HostPortBook,
     memory::Memory,
     observe::{BY_NAMESPACE, BY_SET, removed_from, set_of},
-    plan::{departing, guard::Guarded},
+    plan::{
+        departing,
+        guard::{Guarded, is_planned},
+    },
     relevance::{Relevance, of_claim, of_game_server, of_pod},
     views::{BudgetView, ClaimView, GameServerView, PodView, RemovedView, RevisionView},
 };
@@ -54,7 +57,8 @@ fn needs_another_budget(change: &Change<GameServerSetView>, default: Policy) -> 
         return true;
     };
     let needs = |set: &GameServerSetView| Guarded::of(set, default);
-    old.metadata.generation != new.metadata.generation && needs(old) != needs(new)
+    is_planned(old) != is_planned(new)
+        || old.metadata.generation != new.metadata.generation && needs(old) != needs(new)
 }
 
 /// A budget concerns the sets of its namespace: which of them it is about may be any.

@@ -40,7 +40,8 @@ impl Guards {
     /// Looks at one namespace, and does what is due.
     pub(crate) async fn write(&self, key: &ObjectKey) -> Result<Next, Error> {
         let sets = self.sets.by_index(BY_NAMESPACE, &key.namespace);
-        let sets: Vec<Guarded> = sets.iter().map(|set| Guarded::of(set, self.default)).collect();
+        let sets = sets.iter().filter(|set| guard::is_planned(set));
+        let sets: Vec<Guarded> = sets.map(|set| Guarded::of(set, self.default)).collect();
         let budgets = self.budgets.by_index(BY_NAMESPACE, &key.namespace);
         let target = Target::new(POD_DISRUPTION_BUDGET, &key.namespace, &key.name);
         match guard::plan(&sets, &budgets) {

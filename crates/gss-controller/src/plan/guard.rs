@@ -54,6 +54,12 @@ impl Guarded {
     }
 }
 
+/// Whether the set has been planned. One that has not has no Pods of ours: it is new, or another controller's until it is taken
+/// over, whose evictions are none of our business.
+pub fn is_planned(set: &GameServerSetView) -> bool {
+    set.status.plan.is_some()
+}
+
 /// What is to be done about a namespace's budget.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GuardStep {
