@@ -112,8 +112,8 @@ victim=$(claimed)
 there_are 3 || fail "a server with players went: $(pods)"
 players "$victim" 0
 until_true "$victim is gone with its last player" 30 is_gone "$victim"
-k patch gss $set --type merge -p '{"spec": {"playerAutoscaling": {"enabled": false}}}'
 field gss $set '{.status.playerAutoscaling}'; echo
+k patch gss $set --type merge -p '{"spec": {"playerAutoscaling": {"enabled": false}}}'
 
 say "a server fails again and again"
 until_true "two servers are ready" 60 all_ready 2
