@@ -175,6 +175,12 @@ const GSS_CONTROLLER: Account = Account {
                 PATCH,
             ),
             Rule::new(
+                "The one budget of a namespace whose servers are not to be evicted; others are read, so that no Pod has two.",
+                "policy",
+                &["poddisruptionbudgets"],
+                &["list", "watch", "create", "patch", "delete"],
+            ),
+            Rule::new(
                 "The history of templates. get: whose it is, when a create finds the name taken. patch: an older one is wanted again.",
                 APPS,
                 &["controllerrevisions"],
