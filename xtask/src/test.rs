@@ -278,7 +278,7 @@ async fn short_trial(program: &Path, root: &Path, kubeconfig: &Path, short: &str
 }
 
 /// The trials as CI runs them: the same code and checks, fewer rounds.
-const SHORT_TRIALS: [&str; 11] = [
+const SHORT_TRIALS: [&str; 12] = [
     // Pinned: the same plans each time, so that what fails is what changed. Then the harness itself.
     "faults --seed 1 --plans 36",
     "faults --seed 1 --seeded-bugs 8",
@@ -291,6 +291,7 @@ const SHORT_TRIALS: [&str; 11] = [
     "trial evict --rounds 24",
     "trial flow",
     "bench create --servers 150 --rest 10",
+    "bench allocate --servers 60 --clients 5 --allocations 50",
 ];
 
 /// On the real node: one round without a kill, one in which the prober of the node is killed.

@@ -30,7 +30,7 @@ pub struct Options {
 }
 
 /// Name, flags, and flags of the short form.
-const BENCHMARKS: [(&str, &str, &str); 17] = [
+const BENCHMARKS: [(&str, &str, &str); 18] = [
     ("create", "create", "create --servers 100 --rest 10"),
     (
         "sync-10",
@@ -86,6 +86,11 @@ const BENCHMARKS: [(&str, &str, &str); 17] = [
         "network --servers 40 --rest 3",
     ),
     ("game-api", "game-api", "game-api --short"),
+    (
+        "allocate",
+        "allocate",
+        "allocate --servers 60 --clients 5 --allocations 50",
+    ),
     ("file", "file", "file --changes 10"),
     (
         "probe",

@@ -1,6 +1,7 @@
 //! Benchmarks: ratios against a baseline in the same run, since absolute times differ from machine to machine.
 
 mod all;
+mod allocate;
 mod create;
 mod file;
 mod flip;
@@ -36,6 +37,8 @@ pub enum Bench {
     Probe(probe::Options),
     /// Times reports of many game servers, counts what they write, and tries forged ones
     GameApi(game_api::Options),
+    /// Times allocations of many clients with `kubectl gs`, and checks that no server is given twice or before its Pod shows it
+    Allocate(allocate::Options),
     /// Every one of these in turn
     All(all::Options),
     /// That program
@@ -59,6 +62,7 @@ impl Bench {
             Self::File(options) => file::run(options).await,
             Self::Probe(options) => probe::run(options).await,
             Self::GameApi(options) => game_api::run(options).await,
+            Self::Allocate(options) => allocate::run(options).await,
             Self::All(options) => all::run(options).await,
             Self::Sync(options) => sync::run(options).await,
             Self::Bare(options) => sync::bare::run(options).await,
