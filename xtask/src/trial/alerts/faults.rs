@@ -306,8 +306,7 @@ pub(super) async fn of_controllers(judge: &Judge, fleet: &Fleet, door: &Door) ->
         done,
     );
     alerts.push(frozen.await?);
-    // They find that they lost what they had, and are no longer needed.
-    leader.signal("CONT").await?;
+    // It goes on without the shards it lost. The leader, who would end, is killed later.
     replica.signal("CONT").await?;
     Ok(alerts)
 }

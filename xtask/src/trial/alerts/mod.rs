@@ -124,6 +124,9 @@ async fn all_faults(session: &mut Session) -> Result<Vec<Alert>> {
         .await?;
     let mut alerts = faults::of_servers(&judge, &ground).await?;
     alerts.extend(faults::of_controllers(&judge, &session.fleet, &door).await?);
+    for process in session.fleet.replicas(Controller::Gss) {
+        process.kill().await?;
+    }
     ground.delete().await?;
     Ok(alerts)
 }
