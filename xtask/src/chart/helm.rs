@@ -36,6 +36,14 @@ impl Helm {
         })
     }
 
+    /// The same, for the cluster of this kubeconfig.
+    pub(crate) fn on(&self, kubeconfig: PathBuf) -> Self {
+        Self {
+            program: self.program.clone(),
+            kubeconfig: Some(kubeconfig),
+        }
+    }
+
     /// Runs Helm with `arguments`, and `values` as a file where there are some.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use crate::fleet::{Profile, build_controllers};
 use crate::generated::Files;
 
 pub(crate) use check::run as check_by_helm;
-pub(crate) use helm::Helm;
+pub(crate) use helm::{Helm, chart};
 
 /// The chart's folder.
 pub(crate) const CHART: &str = "charts/gamekeeper";

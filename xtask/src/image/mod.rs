@@ -4,9 +4,10 @@ mod build;
 mod elf;
 mod sbom;
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use crate::cluster::images::archive::{self, Identity};
@@ -81,6 +82,46 @@ impl ImageArgs {
         );
         Ok(())
     }
+}
+
+/// Builds the image of this checkout into `out`, known as `name`; for trials.
+///
+/// # Errors
+/// As [`ImageArgs::run`].
+pub(crate) async fn build(name: &str, out: &Path) -> Result<Written> {
+    let root = repo_root();
+    let built = build::program(&root, None).await?;
+    write(&files(&root, &built)?, name, &built.target, out)
+}
+
+/// The program in the image archive `bytes`.
+///
+/// # Errors
+/// When it isn't an archive that this command wrote.
+pub(crate) fn program_of(bytes: &[u8]) -> Result<Vec<u8>> {
+    let read = |path: &str| archived(bytes, path);
+    let blob = |descriptor: &Value| {
+        let digest = descriptor["digest"].as_str().unwrap_or_default();
+        read(&format!("blobs/{}", digest.replace(':', "/")))
+    };
+    let index: Value = serde_json::from_slice(&read("index.json")?)?;
+    let manifest: Value = serde_json::from_slice(&blob(&index["manifests"][0])?)?;
+    let mut layer = Vec::new();
+    flate2::read::GzDecoder::new(blob(&manifest["layers"][0])?.as_slice()).read_to_end(&mut layer)?;
+    archived(&layer, &PROGRAM[1..])
+}
+
+/// The file at `path` of a tar.
+fn archived(tar: &[u8], path: &str) -> Result<Vec<u8>> {
+    for entry in tar::Archive::new(tar).entries()? {
+        let mut entry = entry?;
+        if entry.path()? == Path::new(path) {
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content)?;
+            return Ok(content);
+        }
+    }
+    bail!("no {path} in the archive")
 }
 
 /// A file of the image.
@@ -210,6 +251,7 @@ mod tests {
             (written, std::fs::read(out).unwrap())
         });
         assert!(written[0] == written[1]);
+        assert_eq!(program_of(&written[0].1).unwrap(), built().program);
         let mut other = files;
         other[0].content.push(0);
         let out = folder.path().join("three.tar");

@@ -7,6 +7,7 @@ pub(crate) mod changes;
 mod dashboards;
 mod evict;
 mod flow;
+mod install;
 mod kill;
 mod observer;
 mod players;
@@ -43,6 +44,9 @@ pub enum Trial {
     Evict(evict::Options),
     /// Walks a set with players through its life from a shell: ports, reports, scale-in, autoscaling, failures.
     Flow(flow::Options),
+    /// Installs, upgrades, rolls back, uninstalls and reinstalls the chart on a real node while games run, and checks that none of
+    /// them is touched.
+    Install(install::Options),
     /// Lets the alert rules fire and resolve in a running Prometheus.
     Alerts(alerts::Options),
     /// Asks a Prometheus that scrapes all controllers under load everything that dashboards and alerts ask, and draws the answers.
@@ -65,6 +69,7 @@ impl Trial {
             Self::Players(options) => players::run(options).await,
             Self::Evict(options) => evict::run(options).await,
             Self::Flow(options) => flow::run(options).await,
+            Self::Install(options) => install::run(options).await,
             Self::Alerts(options) => alerts::run(options).await,
             Self::Dashboards(options) => dashboards::run(options).await,
         }

@@ -53,6 +53,19 @@ pub async fn import(cluster: &Cluster, recipe: &str, reference: &str) -> Result<
     }
 }
 
+/// Makes the image archive `file` available to the real node of a local cluster.
+///
+/// # Errors
+/// When the cluster has none, or its container runtime refuses the image.
+pub(crate) async fn import_archive(cluster: &Cluster, file: &Path) -> Result<()> {
+    if cluster.provider != Provider::Local || !cluster.nodes.kubelet {
+        bail!("cluster {} has no real node", cluster.name);
+    }
+    containerd::import(&containerd::socket(&paths::run_dir(&cluster.dir)), file)
+        .await
+        .with_context(|| format!("can't import {}", file.display()))
+}
+
 /// The same under a second name: two tags of one image.
 ///
 /// # Errors
