@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 # The whole workspace at once: building one package alone would build its dependencies again with fewer features.
 XTASK := cargo build --workspace --bins && $${CARGO_TARGET_DIR:-target}/debug/xtask
-.PHONY: help demo test check fmt lint deny unit gen gen-check cluster-up cluster-down cluster-status trial bench
+.PHONY: help demo test check fmt lint deny unit gen gen-check cluster-up cluster-down cluster-status image trial bench
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,8 @@ cluster-down: ## stop it
 	$(XTASK) cluster down
 cluster-status: ## what is running
 	$(XTASK) cluster status
+image: ## the image of a release as gamekeeper.tar, without Docker
+	$(XTASK) image --out gamekeeper.tar
 trial: ## the long trials
 	$(XTASK) trial kill && $(XTASK) trial allocate && $(XTASK) trial shards && $(XTASK) trial sync-faults && $(XTASK) trial shutdown
 bench: ## every benchmark, an hour

@@ -1,7 +1,7 @@
 //! All controllers in one program: `gamekeeper pod-sync --shards 8` is `pod-sync --shards 8`.
 //!
-//! The image has this one file. What the controllers share, which is most of each, is in it once: nine programs would be
-//! six times as large. Each still runs as a process of its own, with its own rights (`docs/adr/0034-one-image.md`).
+//! The image has this one file. What the controllers share, which is most of each, is in it once, and on a node its pages are in
+//! memory once. Each still runs as a process of its own, with its own rights (`docs/adr/0034-one-image.md`).
 
 pub mod flags;
 
