@@ -33,6 +33,10 @@ pub(crate) enum Binary {
     Kwok,
     /// What people install charts with.
     Helm,
+    /// KEDA, for its trial.
+    KedaOperator,
+    /// KEDA's server of external metrics.
+    KedaAdapter,
 }
 
 impl Binary {
@@ -56,12 +60,15 @@ impl Binary {
             Self::Kubelet => "kubelet",
             Self::Kwok => "kwok",
             Self::Helm => "helm",
+            Self::KedaOperator => "keda-operator",
+            Self::KedaAdapter => "keda-adapter",
         }
     }
 
     /// Module folder under `e2e/local`, Go package, and the module whose version the binary reports.
     const fn source(self) -> (&'static str, &'static str, &'static str) {
         const K8S: &str = "k8s.io/kubernetes";
+        const KEDA: &str = "github.com/kedacore/keda/v2";
         match self {
             Self::Etcd => (
                 "kubernetes",
@@ -75,6 +82,8 @@ impl Binary {
             Self::Kubelet => ("kubernetes", "k8s.io/kubernetes/cmd/kubelet", K8S),
             Self::Kwok => ("kwok", "sigs.k8s.io/kwok/cmd/kwok", "sigs.k8s.io/kwok"),
             Self::Helm => ("helm", "helm.sh/helm/v3/cmd/helm", "helm.sh/helm/v3"),
+            Self::KedaOperator => ("keda", "github.com/kedacore/keda/v2/cmd/operator", KEDA),
+            Self::KedaAdapter => ("keda", "github.com/kedacore/keda/v2/cmd/adapter", KEDA),
         }
     }
 
@@ -98,6 +107,11 @@ pub(crate) async fn ensure<const N: usize>(binaries: [Binary; N]) -> Result<[Pat
         };
     }
     Ok(paths)
+}
+
+/// Folder of the Go module that `binary` is built from.
+pub(crate) fn source_dir(binary: Binary) -> PathBuf {
+    repo_root().join("e2e/local").join(binary.source().0)
 }
 
 /// Where `binary` is now, without building anything.
@@ -142,8 +156,8 @@ struct Source {
 
 impl Source {
     fn read(binary: Binary) -> Result<Self> {
-        let (folder, _, module) = binary.source();
-        let dir = repo_root().join("e2e/local").join(folder);
+        let (_, _, module) = binary.source();
+        let dir = source_dir(binary);
         let read = |file: &str| {
             std::fs::read_to_string(dir.join(file))
                 .with_context(|| format!("can't read {file} in {}", dir.display()))
@@ -323,7 +337,13 @@ mod tests {
 
     #[test]
     fn every_binary_has_a_pinned_version() {
-        let others = [Binary::Kubelet, Binary::Kwok, Binary::Helm];
+        let others = [
+            Binary::Kubelet,
+            Binary::Kwok,
+            Binary::Helm,
+            Binary::KedaOperator,
+            Binary::KedaAdapter,
+        ];
         for binary in [Binary::CONTROL_PLANE.as_slice(), &others].concat() {
             let source = Source::read(binary).unwrap();
             assert!(source.version.starts_with('v'), "{binary:?}: {}", source.version);

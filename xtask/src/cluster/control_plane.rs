@@ -16,6 +16,9 @@ use super::process::Launch;
 /// First start on a loaded two-core machine took 20 s at most.
 const START_LIMIT: Duration = Duration::from_mins(2);
 
+/// Who the API server is to further API servers.
+const FRONT_PROXY: &str = "front-proxy";
+
 /// The control plane's processes.
 pub(crate) const COMPONENTS: [&str; 4] = [
     "etcd",
@@ -119,6 +122,13 @@ fn api_server_launch(local: &mut Local, pki: &Pki, program: PathBuf) -> Result<L
             group: masters,
         },
     )?;
+    let front_proxy = pki.pair(
+        FRONT_PROXY,
+        Use::Client {
+            user: FRONT_PROXY,
+            group: None,
+        },
+    )?;
     let path = |flag: &str, file: &Path| format!("--{flag}={}", file.display());
     let mut args = vec![
         format!("--etcd-servers=http://127.0.0.1:{}", local.state.port("etcd")?),
@@ -140,6 +150,14 @@ fn api_server_launch(local: &mut Local, pki: &Pki, program: PathBuf) -> Result<L
         path("kubelet-client-certificate", &to_kubelet.cert),
         path("kubelet-client-key", &to_kubelet.key),
         path("kubelet-certificate-authority", &pki.ca()),
+        // Further API servers, such as one of metrics, are told whom a request is from.
+        path("requestheader-client-ca-file", &pki.ca()),
+        format!("--requestheader-allowed-names={FRONT_PROXY}"),
+        "--requestheader-username-headers=X-Remote-User".into(),
+        "--requestheader-group-headers=X-Remote-Group".into(),
+        "--requestheader-extra-headers-prefix=X-Remote-Extra-".into(),
+        path("proxy-client-cert-file", &front_proxy.cert),
+        path("proxy-client-key-file", &front_proxy.key),
         // A real node is reached by its name, which /etc/hosts resolves to the bridge.
         "--kubelet-preferred-address-types=Hostname".into(),
     ];

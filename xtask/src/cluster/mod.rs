@@ -8,7 +8,7 @@
 //!
 //! docs/cluster.md says what each touches on the machine.
 
-mod binaries;
+pub(crate) mod binaries;
 mod certs;
 pub mod command;
 mod containerd;

@@ -8,6 +8,7 @@ mod dashboards;
 mod evict;
 mod flow;
 mod install;
+mod keda;
 mod kill;
 mod observer;
 mod players;
@@ -47,6 +48,8 @@ pub enum Trial {
     /// Installs, upgrades, rolls back, uninstalls and reinstalls the chart on a real node while games run, and checks that none of
     /// them is touched.
     Install(install::Options),
+    /// Lets the real KEDA scale a set out and in through external-scaler, by asking and by being told.
+    Keda(keda::Options),
     /// Lets the alert rules fire and resolve in a running Prometheus.
     Alerts(alerts::Options),
     /// Asks a Prometheus that scrapes all controllers under load everything that dashboards and alerts ask, and draws the answers.
@@ -70,6 +73,7 @@ impl Trial {
             Self::Evict(options) => evict::run(options).await,
             Self::Flow(options) => flow::run(options).await,
             Self::Install(options) => install::run(options).await,
+            Self::Keda(options) => keda::run(options).await,
             Self::Alerts(options) => alerts::run(options).await,
             Self::Dashboards(options) => dashboards::run(options).await,
         }

@@ -1,5 +1,5 @@
 //! external-scaler against a real API server without nodes: the tests write servers' states as gs-controller does, and ask as KEDA
-//! does.
+//! does. KEDA itself asks in `cargo xtask trial keda`.
 //!
 //! The program that is shipped runs, one process for each test, restricted to the test's namespace.
 
