@@ -18,8 +18,8 @@
 //!
 //! # Push
 //!
-//! `StreamIsActive` answers at once, and again when the set becomes active or inactive, or when an active set gets or loses its
-//! last replica: these are what KEDA acts on. Everything between 1 and the most replicas is its HorizontalPodAutoscaler's, which
+//! `StreamIsActive` answers at once, and again when the set becomes active or inactive, gets its first replica or loses its last:
+//! these are what KEDA acts on. Until it has, it is told again, after 1 s, 2 s, … 30 s at most. Everything between 1 and the most replicas is its HorizontalPodAutoscaler's, which
 //! asks by itself, every 15 s as Kubernetes ships it.
 
 mod controller;

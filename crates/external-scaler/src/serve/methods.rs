@@ -21,6 +21,10 @@ use crate::{
 
 /// At least this long between two messages of a stream: each makes KEDA ask the API server.
 const PAUSE: Duration = Duration::from_millis(200);
+/// What KEDA has yet to act on is said again after this time, then after twice as long, and so on.
+const REPEAT: Duration = Duration::from_secs(1);
+/// The longest of these times.
+const LONGEST_REPEAT: Duration = Duration::from_secs(30);
 
 /// The methods. Cloning shares what they know.
 #[derive(Clone)]
@@ -110,8 +114,8 @@ impl Methods {
         })
     }
 
-    /// Whether the set is active: now, and again whenever that changes, or an active set gets or loses its last replica. A set that
-    /// is not there is not active.
+    /// Whether the set is active: now, and again whenever that changes, or the set gets its first replica or loses its last; and
+    /// again and again while KEDA has not acted on it. A set that is not there is not active.
     pub(super) fn stream_is_active(
         &self,
         object: &ScaledObjectRef,
@@ -124,6 +128,7 @@ impl Methods {
             question,
             last: None,
             not_before: Instant::now(),
+            repeat: REPEAT,
             _open: OpenStream::begin(),
         };
         Ok(stream::unfold(state, |mut state| async move {
@@ -141,6 +146,13 @@ struct Activity {
     without_replicas: bool,
 }
 
+impl Activity {
+    /// Whether KEDA has nothing to do: replicas where there is activity, none where there is none.
+    fn is_settled(self) -> bool {
+        self.active != self.without_replicas
+    }
+}
+
 /// A stream that is open.
 struct Pushing {
     methods: Methods,
@@ -148,6 +160,7 @@ struct Pushing {
     news: watch::Receiver<()>,
     last: Option<Activity>,
     not_before: Instant,
+    repeat: Duration,
     _open: OpenStream,
 }
 
@@ -167,11 +180,34 @@ impl Pushing {
             if self.last != Some(now) {
                 self.last = Some(now);
                 self.not_before = Instant::now() + PAUSE;
+                self.repeat = REPEAT;
                 return now.active;
             }
-            if self.news.changed().await.is_err() {
-                // The hub is gone, and the process with it: nothing comes any more.
-                std::future::pending::<()>().await;
+            if self.news_or_repeat(now).await {
+                return now.active;
+            }
+        }
+    }
+
+    /// Waits for news; true when it is time to say the same again instead.
+    ///
+    /// KEDA loses what it is told where its write meets another's (a conflict), or where its own cooldown is not over, and looks
+    /// again only at its next poll, which may be minutes away.
+    async fn news_or_repeat(&mut self, now: Activity) -> bool {
+        let wait = self.repeat;
+        let again = async {
+            if now.is_settled() {
+                std::future::pending().await
+            } else {
+                tokio::time::sleep(wait).await;
+            }
+        };
+        tokio::select! {
+            // The hub lives as long as the process.
+            _ = self.news.changed() => false,
+            () = again => {
+                self.repeat = (wait * 2).min(LONGEST_REPEAT);
+                true
             }
         }
     }

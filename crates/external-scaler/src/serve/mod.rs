@@ -42,8 +42,8 @@ pub(crate) async fn listen(args: &ServerArgs) -> anyhow::Result<Listening> {
 /// Starts serving.
 pub(crate) fn start(runtime: &Runtime, listening: Listening, known: Known) {
     let Listening { listener, tls } = listening;
-    let scaler_address = listener.local_addr().ok();
-    tracing::info!(?scaler_address, tls = tls.is_some(), "serving");
+    let scaler_address = listener.local_addr().ok().map(tracing::field::display);
+    tracing::info!(scaler_address, tls = tls.is_some(), "serving");
     let shutdown = runtime.shutdown();
     let service = Service::new(Methods::new(known, shutdown.clone()));
     runtime.spawn("grpc", async move {
