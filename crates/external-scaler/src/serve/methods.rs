@@ -197,7 +197,7 @@ impl Pushing {
         let wait = self.repeat;
         let again = async {
             if now.is_settled() {
-                std::future::pending().await
+                std::future::pending::<()>().await;
             } else {
                 tokio::time::sleep(wait).await;
             }
