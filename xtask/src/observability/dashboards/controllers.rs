@@ -118,6 +118,9 @@ fn claims() -> Row {
                 Panel::lines("Claims", Unit::Rate)
                     .about("raced, refused, joined: an allocation or players were there first, and the server stays.")
                     .ask(rate("gamekeeper_gss_claims_total", "", "outcome"), "{{outcome}}"),
+                Panel::lines("PodDisruptionBudgets written", Unit::Rate)
+                    .about("restored: somebody else had changed one.")
+                    .ask(rate("gamekeeper_gss_disruption_budgets_total", "", "outcome"), "{{outcome}}"),
                 Panel::lines("Servers with a claim", Unit::Count)
                     .ask("max by (reason) (gamekeeper_gss_claims_held)", "{{reason}}"),
                 Panel::lines("Oldest claim", Unit::Seconds)

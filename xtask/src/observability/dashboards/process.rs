@@ -101,6 +101,9 @@ fn caches(of: &str) -> Row {
                 .ask(format!("max by (resource, watch) (gamekeeper_watch_last_event_age_seconds{{{of}}})"), "{{watch}}"),
             Panel::lines("Caches without a complete first list", Unit::Count)
                 .ask(format!("count by (controller) (gamekeeper_watch_synced{{{of}}}) - sum by (controller) (gamekeeper_watch_synced{{{of}}})"), "{{controller}}"),
+            Panel::lines("Watches at rest", Unit::Count)
+                .about("Of network-plugins and quality-prober, while no set asks for a network or a probe.")
+                .ask(format!("sum by (controller) (gamekeeper_watch_resting{{{of}}})"), "{{controller}}"),
             Panel::lines("Events of watches", Unit::Rate)
                 .ask(rate("gamekeeper_watch_events_total", of, "resource, type"), "{{resource}} {{type}}"),
             Panel::lines("Lists", Unit::Rate)
