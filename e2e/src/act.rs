@@ -185,17 +185,18 @@ impl World {
     /// Waits for an event with this reason about the object `name`.
     ///
     /// # Errors
-    /// After 30 s.
+    /// After two minutes: events make room for everything else, and while the machine has too much to do each comes up to a second
+    /// after the one before.
     pub async fn event(&self, name: &str, reason: &str) -> Result<Event> {
         let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
         let about = ListParams::default().fields(&format!("involvedObject.name={name},reason={reason}"));
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(120);
         loop {
             if let Some(event) = events.list(&about).await?.items.pop() {
                 return Ok(event);
             }
             if tokio::time::Instant::now() > deadline {
-                bail!("no event {reason} about {name} within 30 s");
+                bail!("no event {reason} about {name} within 120 s");
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
