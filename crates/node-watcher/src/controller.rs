@@ -46,6 +46,7 @@ struct Controller {
     policy: Policy,
     pace: Pace,
     apply: Apply,
+    shutdown: CancellationToken,
 }
 
 impl Controller {
@@ -57,7 +58,11 @@ impl Controller {
             Ok(planned) => planned,
         };
         let plan = if planned.writes() {
-            tokio::time::sleep(self.pace.turn(Instant::now())).await;
+            let turn = tokio::time::sleep(self.pace.turn(Instant::now()));
+            if self.shutdown.run_until_cancelled(turn).await.is_none() {
+                // Thirty turns can take longer than a process has to end in. Whoever comes next looks at every server.
+                return Ok(Next::Done);
+            }
             match self.plan(key) {
                 Err(left) => return Ok(Next::After(left)),
                 Ok(plan) => plan,
@@ -111,6 +116,7 @@ pub(crate) fn start(runtime: &Runtime, queue: &Queue<ObjectKey>, args: &Args) {
             events: runtime.events(),
             echoes,
         },
+        shutdown: runtime.shutdown(),
     });
     queue.run(
         runtime,

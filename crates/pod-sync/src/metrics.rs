@@ -8,10 +8,11 @@ use metrics::{counter, gauge, histogram};
 use crate::plan::Subject;
 
 const TRIGGERS: [&str; 4] = ["gameserver", "pod", "template", "sweep"];
-const KINDS: [&str; 8] = [
+const KINDS: [&str; 9] = [
     "ops_state",
     "state",
     "priority",
+    "eviction",
     "network",
     "gs_sync",
     "image",

@@ -170,3 +170,22 @@ async fn a_node_that_flaps_faster_than_the_rate_is_written_as_it_is_in_the_end()
     assert!(writes <= 12 + 8, "{writes} writes for 12 servers at 4 a second");
     world.end(&["a"]).await;
 }
+
+#[tokio::test]
+async fn servers_that_wait_for_their_turn_hold_up_no_end() {
+    let world = World::new().await;
+    world.node("a").await;
+    let names: Vec<String> = (0..34).map(|id| format!("arena-{id}")).collect();
+    for name in &names {
+        world.server(name, "a").await;
+    }
+    let mut process = NodeWatcher::start(&world, &["--writes-per-second", "1"]).await;
+    world.node_says("a", "Ready", "False", 1).await;
+    let active = ["queue=\"game-servers\""];
+    process
+        .metric_until("gamekeeper_queue_active", &active, |keys| keys > 25)
+        .await;
+    let status = process.terminate().await;
+    assert!(status.success(), "{status}");
+    world.end(&["a"]).await;
+}

@@ -1,6 +1,9 @@
 //! The controller's process.
 
-use std::{ops::Deref, path::Path};
+use std::{
+    ops::{Deref, DerefMut},
+    path::Path,
+};
 
 use test_bed::Process;
 
@@ -14,6 +17,12 @@ impl Deref for NodeWatcher {
 
     fn deref(&self) -> &Process {
         &self.0
+    }
+}
+
+impl DerefMut for NodeWatcher {
+    fn deref_mut(&mut self) -> &mut Process {
+        &mut self.0
     }
 }
 
