@@ -32,6 +32,7 @@ pub(crate) struct Health {
     started: Instant,
     heartbeat_ms: AtomicU64,
     shutdown: CancellationToken,
+    wired: AtomicBool,
     checks: Mutex<BTreeMap<String, Check>>,
     watches: Mutex<Vec<Arc<WatchHealth>>>,
 }
@@ -189,9 +190,15 @@ impl Health {
             started: Instant::now(),
             heartbeat_ms: AtomicU64::new(0),
             shutdown,
+            wired: AtomicBool::new(false),
             checks: Mutex::default(),
             watches: Mutex::default(),
         }
+    }
+
+    /// All watches and checks are there.
+    pub(crate) fn wired(&self) {
+        self.wired.store(true, Ordering::Release);
     }
 
     pub(crate) fn add_check(&self, name: String, check: Check) {
@@ -242,6 +249,12 @@ impl Health {
                 Ok(())
             },
         )];
+        if !self.wired.load(Ordering::Acquire) {
+            lines.push((
+                "start".to_owned(),
+                Err("not all watches and checks are there".to_owned()),
+            ));
+        }
         lines.extend(
             self.watches()
                 .iter()

@@ -180,6 +180,12 @@ impl Runtime {
         async move { health.primed().await }
     }
 
+    /// Says that all watches and checks are there: before it `/readyz` says no, for what is not there yet could not. [`run`](Self::run)
+    /// says it too.
+    pub fn wired(&self) {
+        self.health.wired();
+    }
+
     /// Adds a line to `/readyz`: the process is ready when every check is `Ok`. `check` must not block.
     pub fn readiness<F>(&self, name: impl Into<String>, check: F)
     where
@@ -219,6 +225,7 @@ impl Runtime {
 
     /// Waits for a signal or a failed task, then shuts down as described above.
     pub async fn run(mut self) -> ExitCode {
+        self.wired();
         let shutdown = self.supervisor.shutdown();
         tokio::select! {
             (name, _) = self.signals.next() => {

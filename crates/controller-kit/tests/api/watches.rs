@@ -361,6 +361,9 @@ async fn work_begins_when_every_watch_is_primed_and_readiness_says_which_is_not(
         front.mode(crate::front::Mode::Pass);
         eventually("the key to be worked on", || seen.lock().unwrap().is_some()).await;
         assert_eq!(*seen.lock().unwrap(), Some(true));
+        let early = http_get(address, "/readyz").await;
+        assert!(early.contains("[-]start failed"), "{early}");
+        watching.runtime.wired();
         let answer = http_get(address, "/readyz?verbose").await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         assert!(answer.contains("[+]watch/configmaps ok"), "{answer}");
