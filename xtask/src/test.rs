@@ -133,15 +133,14 @@ pub async fn run(options: Options) -> Result<()> {
 }
 
 /// Which steps run one after the other, and which in lanes at the same time: those that wait more than they compute, and have a
-/// cluster each.
+/// cluster each. Not the real kubelet's: on a busy machine it writes conditions of a Pod that it has not seen the last change of.
 fn order(mut steps: Vec<Step>) -> (Vec<Step>, Vec<Vec<Step>>) {
-    let in_lane = |step: &Step| matches!(step, Step::Kwok | Step::Kubelet);
-    if !steps.contains(&Step::Trials) || !steps.iter().any(in_lane) {
+    let lanes = [Step::Kwok, Step::Trials];
+    if !lanes.iter().all(|lane| steps.contains(lane)) {
         return (steps, Vec::new());
     }
-    let ends: Vec<Step> = steps.extract_if(.., |step| in_lane(step)).collect();
-    steps.retain(|step| *step != Step::Trials);
-    (steps, vec![ends, vec![Step::Trials]])
+    steps.retain(|step| !lanes.contains(step));
+    (steps, lanes.map(|lane| vec![lane]).to_vec())
 }
 
 /// Runs steps in a process of their own, whose lines begin with the name of the first.
@@ -510,8 +509,8 @@ mod tests {
     #[test]
     fn trials_run_beside_what_runs_end_to_end_and_alone_without_it() {
         let (alone, lanes) = order(Step::ALL.to_vec());
-        assert_eq!(alone.len(), 8);
-        assert_eq!(lanes, [vec![Step::Kwok, Step::Kubelet], vec![Step::Trials]]);
+        assert_eq!((alone.len(), alone.last()), (9, Some(&Step::Kubelet)));
+        assert_eq!(lanes, [vec![Step::Kwok], vec![Step::Trials]]);
         assert_eq!(order(vec![Step::Trials]), (vec![Step::Trials], Vec::new()));
         let ends = vec![Step::Kwok, Step::Kubelet];
         assert_eq!(order(ends.clone()), (ends, Vec::new()));
