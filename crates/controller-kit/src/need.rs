@@ -90,6 +90,18 @@ impl Need {
         });
     }
 
+    /// Says that the watches are needed after each change of `leads`: what the last leader left undone is not known to who has rested.
+    pub fn wake_after_elections(&self, runtime: &Runtime, mut leads: watch::Receiver<bool>) {
+        let (need, shutdown) = (self.clone(), runtime.shutdown());
+        runtime.spawn("look after an election", async move {
+            while let Some(Ok(())) = shutdown.run_until_cancelled(leads.changed()).await {
+                need.wake();
+            }
+            shutdown.cancelled().await;
+            Ok(())
+        });
+    }
+
     fn rest(&self, idle: &impl Fn() -> bool) {
         // Asked again under the lock that `wake` takes: a store shows a reason before its handler calls `wake`, so either
         // `idle` sees it or `wake` comes after.

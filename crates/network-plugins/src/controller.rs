@@ -299,22 +299,14 @@ fn rest(
     after: Duration,
     stores: Stores,
     queue: &Queue<ObjectKey>,
-    mut leads: watch::Receiver<bool>,
+    leads: watch::Receiver<bool>,
 ) {
     let (queue, leading) = (queue.clone(), leads.clone());
     need.rest_after(runtime, after, move || {
         // What a process that does not lead has queued is the leader's to do.
         (!*leading.borrow() || queue.is_idle()) && stores.is_idle()
     });
-    let (need, shutdown) = (need.clone(), runtime.shutdown());
-    runtime.spawn("look after an election", async move {
-        // What the last leader left undone is not known to who has rested.
-        while let Some(Ok(())) = shutdown.run_until_cancelled(leads.changed()).await {
-            need.wake();
-        }
-        shutdown.cancelled().await;
-        Ok(())
-    });
+    need.wake_after_elections(runtime, leads);
 }
 
 /// Pods without a network are decoded and forgotten: a set that asks for none costs no memory here.

@@ -134,16 +134,9 @@ fn rest(
         let leads = leading.as_ref().is_none_or(|leads| *leads.borrow());
         idle && (!leads || queues.all().all(Queue::is_idle))
     });
-    let Some(mut leads) = leads else { return };
-    let (need, shutdown) = (need.clone(), runtime.shutdown());
-    runtime.spawn("look after an election", async move {
-        // What the last leader left undone is not known to who has rested.
-        while let Some(Ok(())) = shutdown.run_until_cancelled(leads.changed()).await {
-            need.wake();
-        }
-        shutdown.cancelled().await;
-        Ok(())
-    });
+    if let Some(leads) = leads {
+        need.wake_after_elections(runtime, leads);
+    }
 }
 
 fn watch_pods(
