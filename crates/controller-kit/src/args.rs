@@ -112,6 +112,40 @@ impl Default for WatchArgs {
     }
 }
 
+/// How much of the API server's time Kubernetes events may take.
+#[derive(Args, Clone, Copy, Debug)]
+#[command(next_help_heading = "Events")]
+pub struct EventArgs {
+    /// Kubernetes events written a second at most, in the long run; 0 writes none. What does not fit is dropped and counted
+    #[arg(
+        long,
+        env = "GAMEKEEPER_EVENT_QPS",
+        value_name = "N",
+        default_value_t = 10.0,
+        value_parser = parse_event_qps
+    )]
+    pub event_qps: f64,
+
+    /// Kubernetes events written at once after a quiet time
+    #[arg(
+        long,
+        env = "GAMEKEEPER_EVENT_BURST",
+        value_name = "N",
+        default_value_t = 50,
+        value_parser = clap::value_parser!(u32).range(1..=10_000)
+    )]
+    pub event_burst: u32,
+}
+
+impl Default for EventArgs {
+    fn default() -> Self {
+        Self {
+            event_qps: 10.0,
+            event_burst: 50,
+        }
+    }
+}
+
 /// How much work is done at once.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Work")]
@@ -187,6 +221,9 @@ pub struct CommonArgs {
     /// Which objects are watched.
     #[command(flatten)]
     pub watch: WatchArgs,
+    /// How many events are written.
+    #[command(flatten)]
+    pub events: EventArgs,
 }
 
 /// Reads a duration such as `250ms`, `15s`, `1m30s`; for use as a clap `value_parser`.
@@ -202,6 +239,13 @@ fn parse_concurrency(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(n @ 1..=1024) => Ok(n),
         _ => Err("expected a number from 1 to 1024".to_owned()),
+    }
+}
+
+fn parse_event_qps(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if (0.0..=1_000.0).contains(&rate) => Ok(rate),
+        _ => Err("expected a number from 0 to 1000".to_owned()),
     }
 }
 
@@ -237,6 +281,8 @@ mod tests {
         assert_eq!(cli.common.admin.admin_address, plain.admin.admin_address);
         assert_eq!(cli.common.log.log_format, plain.log.log_format);
         assert_eq!(cli.common.log.log_level, plain.log.log_level);
+        assert!((cli.common.events.event_qps - plain.events.event_qps).abs() < 1e-9);
+        assert_eq!(cli.common.events.event_burst, plain.events.event_burst);
         assert_eq!(cli.controller.concurrency, ControllerArgs::default().concurrency);
         assert_eq!(cli.rest.rest_after, RestArgs::default().rest_after);
         assert_eq!(
@@ -274,7 +320,14 @@ mod tests {
     }
 
     #[test]
-    fn concurrency_out_of_bounds_is_refused() {
+    fn numbers_out_of_bounds_are_refused() {
+        for qps in ["-1", "NaN", "1001", "many"] {
+            assert!(
+                Cli::try_parse_from(["x", &format!("--event-qps={qps}")]).is_err(),
+                "{qps}"
+            );
+        }
+        assert!(Cli::try_parse_from(["x", "--event-burst", "0"]).is_err());
         assert!(Cli::try_parse_from(["x", "--concurrency", "0"]).is_err());
         assert!(Cli::try_parse_from(["x", "--concurrency", "5000"]).is_err());
     }

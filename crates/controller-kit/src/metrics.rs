@@ -38,7 +38,13 @@ const RELISTS: [&str; 8] = [
     "while listing",
     "history went back",
 ];
-const DROPPED: [&str; 4] = ["queue_full", "too_many_pending", "write_failed", "shutdown"];
+const DROPPED: [&str; 5] = [
+    "queue_full",
+    "switched_off",
+    "too_many_pending",
+    "write_failed",
+    "shutdown",
+];
 
 metric_table::metrics! {
     BUILD_INFO: Gauge "gamekeeper_build_info" ["version" in Each("a version that runs")] = "1";

@@ -107,7 +107,7 @@ impl Runtime {
         let admin_address = admin::serve(address, &supervisor, Arc::clone(&health), metrics, component)
             .await
             .map_err(|error| StartError::Admin { address, error })?;
-        let events = Events::start(component, client.clone(), &supervisor);
+        let events = Events::start(component, client.clone(), args.events, &supervisor);
         supervisor.spawn(
             Phase::Work,
             "keep-warm".into(),

@@ -9,6 +9,7 @@ use api_types::keys;
 use controller_kit::{
     echo::Echoes,
     key::ObjectKey,
+    need::Need,
     queue::{Next, Queue, Work},
     resource::{self, ResourceKind},
     runtime::Runtime,
@@ -20,6 +21,7 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    Args,
     apply::Apply,
     error::Error,
     metrics,
@@ -39,6 +41,8 @@ controller_kit::watched! {
 
 /// How long reports of players are gathered before their set is looked at.
 const GATHER: Duration = Duration::from_millis(100);
+/// While the watch of game servers wakes up: soon enough after the list, and no busy loop before it.
+const WAKING: Duration = Duration::from_millis(100);
 /// How often the gauges are brought up to date.
 const CENSUS_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -46,12 +50,17 @@ const CENSUS_INTERVAL: Duration = Duration::from_secs(10);
 struct Controller {
     stores: Stores,
     apply: Apply,
+    need: Need,
 }
 
 impl Controller {
     /// Brings the replicas of one set up to date.
     async fn reconcile(&self, work: Work<ObjectKey>) -> Result<Next, Error> {
         let key = &work.key;
+        // Sums of servers that have not all been seen would be too small.
+        if self.need.is_waking() {
+            return Ok(Next::After(WAKING));
+        }
         let Some(seen) = self.stores.observe(key) else {
             return Ok(Next::Done);
         };
@@ -133,7 +142,8 @@ fn cooldown(set: &SetView) -> Duration {
 }
 
 /// Starts the watches and the work.
-pub(crate) async fn start(runtime: &Runtime, queue: &Queue<ObjectKey>, concurrency: usize) {
+pub(crate) async fn start(runtime: &Runtime, queue: &Queue<ObjectKey>, args: &Args) {
+    let need = Need::new();
     let echoes = Arc::new(Echoes::default());
     let totals = Arc::new(Totals::default());
     let scaled_objects = if is_served(runtime, &resource::SCALED_OBJECT).await {
@@ -147,12 +157,14 @@ pub(crate) async fn start(runtime: &Runtime, queue: &Queue<ObjectKey>, concurren
         None
     };
     let stores = Stores {
-        sets: watch_sets(runtime, queue, &echoes),
+        sets: watch_sets(runtime, queue, &echoes, &need),
         hpas: watch_scalers(runtime, queue, |view: &HpaView| view.set.clone()),
         scaled_objects,
         totals: Arc::clone(&totals),
     };
-    watch_game_servers(runtime, queue, &totals, stores.sets.clone());
+    watch_game_servers(runtime, queue, &totals, stores.sets.clone(), &need);
+    let sets = stores.sets.clone();
+    need.rest_after(runtime, args.rest.rest_after, move || sets.is_empty());
     runtime.spawn("census", census(stores.clone(), runtime.shutdown()));
     let controller = Arc::new(Controller {
         stores,
@@ -161,8 +173,9 @@ pub(crate) async fn start(runtime: &Runtime, queue: &Queue<ObjectKey>, concurren
             events: runtime.events(),
             echoes,
         },
+        need,
     });
-    queue.run(runtime, "sets", concurrency, move |work| {
+    queue.run(runtime, "sets", args.controller.concurrency, move |work| {
         let controller = Arc::clone(&controller);
         async move { controller.reconcile(work).await }
     });
@@ -190,12 +203,19 @@ async fn is_served(runtime: &Runtime, kind: &ResourceKind) -> bool {
     }
 }
 
-fn watch_sets(runtime: &Runtime, queue: &Queue<ObjectKey>, echoes: &Arc<Echoes>) -> Store<SetView> {
-    let (queue, echoes) = (queue.clone(), Arc::clone(echoes));
+fn watch_sets(
+    runtime: &Runtime,
+    queue: &Queue<ObjectKey>,
+    echoes: &Arc<Echoes>,
+    need: &Need,
+) -> Store<SetView> {
+    let (queue, echoes, need) = (queue.clone(), Arc::clone(echoes), need.clone());
     Watch::<SetView>::new()
         .keep(SetView::concerns)
         .on_change(move |change: Change<SetView>| match change {
             Change::Applied { old, new } => {
+                // Before its turn comes.
+                need.wake();
                 if old.is_none_or(|old| old.differs(&new)) {
                     queue.add(ObjectKey::of(&new.metadata));
                 }
@@ -210,10 +230,12 @@ fn watch_game_servers(
     queue: &Queue<ObjectKey>,
     totals: &Arc<Totals>,
     sets: Store<SetView>,
+    need: &Need,
 ) {
     let (queue, totals) = (queue.clone(), Arc::clone(totals));
     Watch::<GameServerView>::new()
         .labels(keys::label::OWNER_GSS)
+        .while_needed(need)
         // Nothing of a server is needed but what the sums hold.
         .on_change(move |change: Change<GameServerView>| {
             let share = match &change {

@@ -8,7 +8,7 @@
 //!
 //! | | |
 //! |---|---|
-//! | watches | GameServerSets; GameServers; HorizontalPodAutoscalers; KEDA's ScaledObjects, where the cluster had them at the start |
+//! | watches | GameServerSets; GameServers, while a set has opted in; HorizontalPodAutoscalers; KEDA's ScaledObjects, where the cluster had them at the start |
 //! | writes | GameServerSet `spec.replicas` of sets that opted in, through the scale subresource, with the `resourceVersion` it decided from |
 //! | | GameServerSet `status.playerAutoscaling` |
 //! | field manager | `gamekeeper-player-autoscaler` |
@@ -49,7 +49,7 @@ mod views;
 use std::process::ExitCode;
 
 use controller_kit::{
-    args::{CommonArgs, ControllerArgs},
+    args::{CommonArgs, ControllerArgs, RestArgs},
     queue::Queue,
     runtime::Runtime,
 };
@@ -73,6 +73,9 @@ pub struct Args {
     /// How much is done at once.
     #[command(flatten)]
     pub controller: ControllerArgs,
+    /// When the watch of game servers rests.
+    #[command(flatten)]
+    pub rest: RestArgs,
 }
 
 /// Runs the controller until it is told to stop or cannot go on.
@@ -87,7 +90,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let elector = Elector::new(client, lease)?;
     let queue = Queue::new();
     queue.gate(elector.is_leader());
-    controller::start(&runtime, &queue, args.controller.concurrency).await;
+    controller::start(&runtime, &queue, &args).await;
     let drained = runtime.drained();
     runtime.spawn_after_drain("leader-election", async move { Ok(elector.run(drained).await?) });
     Ok(runtime.run().await)

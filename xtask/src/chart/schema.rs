@@ -43,7 +43,9 @@ const TAKEN: [&str; 21] = [
 const TAKEN_TLS: [&str; 3] = ["tls-cert-file", "tls-key-file", "token-audience"];
 
 /// Flags that may be set for all controllers at once.
-const COMMON: [&str; 6] = [
+const COMMON: [&str; 8] = [
+    "event-burst",
+    "event-qps",
     "lease-duration",
     "log-format",
     "log-level",

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::process::Controller;
 use crate::cluster::RealNode;
@@ -42,6 +43,8 @@ pub struct FleetOptions {
     pub network_replicas: usize,
     /// Extra flags of network-plugins.
     pub network_args: Vec<String>,
+    /// How long the watches of controllers whose work is opt-in go on without a reason; `None` for the default.
+    pub rest_after: Option<Duration>,
     /// Where external-scaler answers KEDA; it doesn't run without.
     pub scaler_address: Option<SocketAddr>,
     /// Probes run centrally, through the API server, instead of on the real node.
@@ -67,6 +70,14 @@ impl FleetOptions {
 
     /// How many processes of this controller there are, and their own flags.
     pub(super) fn replicas(&self, controller: Controller, node: Option<&RealNode>) -> (usize, Vec<String>) {
+        let (count, mut flags) = self.own(controller, node);
+        if let Some(after) = self.rest_after.filter(|_| controller.rests()) {
+            flags.push(format!("--rest-after={}ms", after.as_millis()));
+        }
+        (count, flags)
+    }
+
+    fn own(&self, controller: Controller, node: Option<&RealNode>) -> (usize, Vec<String>) {
         let owned = |flags: &[&str]| flags.iter().map(|flag| (*flag).to_owned()).collect();
         match controller {
             Controller::Gss => (self.gss_replicas, self.gss_args.clone()),
@@ -118,6 +129,7 @@ impl Default for FleetOptions {
             pod_sync_args: Vec::new(),
             network_replicas: 1,
             network_args: Vec::new(),
+            rest_after: None,
             scaler_address: None,
             central: false,
             game_api: None,

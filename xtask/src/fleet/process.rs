@@ -76,6 +76,14 @@ impl Controller {
         !matches!(self, Self::ExternalScaler | Self::GameApi)
     }
 
+    /// Whether its watches of game servers end while no set asks for its work.
+    pub const fn rests(self) -> bool {
+        matches!(
+            self,
+            Self::NetworkPlugins | Self::QualityProber | Self::PlayerAutoscaler
+        )
+    }
+
     /// The program, and the package it is in.
     pub const fn binary(self) -> &'static str {
         match self {

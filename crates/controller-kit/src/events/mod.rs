@@ -1,9 +1,12 @@
 //! Kubernetes events: what `kubectl describe` shows of why something happened.
 //!
 //! Publishing never blocks and never takes capacity from real writes: the queue is bounded, equal events are
-//! folded into one with a count for ten minutes, and at most 10 a second (up to 50 more after a quiet time) are
-//! written, one after the other with pauses in which the API server can do something else. What does not fit is
-//! dropped and counted in `gamekeeper_events_dropped_total`.
+//! folded into one with a count for ten minutes, and at most `--event-qps` a second (up to `--event-burst` more after
+//! a quiet time) are written, one after the other with pauses in which the API server can do something else. What does
+//! not fit is dropped and counted in `gamekeeper_events_dropped_total`.
+//!
+//! An event costs the API server what a change of a Pod costs it: at 50 allocations a second, 20 events a second and
+//! 200 at once were a third of all writes, and allocations waited for them.
 
 mod aggregate;
 
@@ -18,6 +21,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use self::aggregate::{Aggregator, Bucket, Entry, Fingerprint, Written};
+use crate::args::EventArgs;
 use crate::metrics::{EVENTS_DROPPED, EVENTS_PUBLISHED};
 use crate::pace::pause_after;
 use crate::resource::{EVENT, ResourceKind};
@@ -25,10 +29,6 @@ use crate::supervise::{Phase, Supervisor};
 use crate::write::{Created, MetaOnly, PatchKind, Precondition, Target, WriteError, Writer};
 
 const QUEUE: usize = 1024;
-/// An event costs the API server what a change of a Pod costs it: at 50 allocations a second, 20 events a second and 200 at once
-/// were a third of all writes, and allocations waited for them.
-const RATE: f64 = 10.0;
-const BURST: f64 = 50.0;
 /// How long the last events may take when the process stops.
 const FLUSH: Duration = Duration::from_secs(5);
 /// The API server's limits.
@@ -126,11 +126,17 @@ impl Events {
         (Self { queue }, published)
     }
 
-    pub(crate) fn start(component: &'static str, client: Client, supervisor: &Supervisor) -> Self {
+    pub(crate) fn start(
+        component: &'static str,
+        client: Client,
+        limits: EventArgs,
+        supervisor: &Supervisor,
+    ) -> Self {
         let (events, published) = Self::channel();
         let publisher = Publisher {
             writer: Writer::new(client, component),
             component,
+            limits,
             instance: std::env::var("HOSTNAME").unwrap_or_else(|_| component.to_owned()),
             folded: Aggregator::default(),
             sequence: 0,
@@ -150,6 +156,7 @@ impl Events {
 struct Publisher {
     writer: Writer,
     component: &'static str,
+    limits: EventArgs,
     instance: String,
     folded: Aggregator,
     sequence: u16,
@@ -157,7 +164,11 @@ struct Publisher {
 
 impl Publisher {
     async fn run(mut self, mut published: mpsc::Receiver<EventRecord>, drained: CancellationToken) {
-        let mut bucket = Bucket::new(RATE, BURST, Instant::now());
+        let mut bucket = Bucket::new(
+            self.limits.event_qps,
+            f64::from(self.limits.event_burst),
+            Instant::now(),
+        );
         let mut not_before = Instant::now();
         while !drained.is_cancelled() {
             while let Ok(record) = published.try_recv() {
@@ -196,6 +207,9 @@ impl Publisher {
     }
 
     fn take_in(&mut self, record: EventRecord) {
+        if self.limits.event_qps <= 0.0 {
+            return dropped("switched_off");
+        }
         let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         if !self.folded.record(record, Instant::now(), &now) {
             dropped("too_many_pending");

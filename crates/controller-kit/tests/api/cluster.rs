@@ -127,7 +127,13 @@ pub fn map_body(name: &str, data: Value) -> Value {
 
 /// A runtime on the API server of `config`.
 pub async fn runtime(config: &Config, namespaces: &[String], resync: Duration) -> Runtime {
-    let args = CommonArgs {
+    let args = args(namespaces, resync);
+    Runtime::start_with("kit-test", &args, config).await.unwrap()
+}
+
+/// The flags of a test's runtime.
+pub fn args(namespaces: &[String], resync: Duration) -> CommonArgs {
+    CommonArgs {
         admin: AdminArgs {
             admin_address: ([127, 0, 0, 1], 0).into(),
         },
@@ -140,8 +146,7 @@ pub async fn runtime(config: &Config, namespaces: &[String], resync: Duration) -
             resync,
         },
         ..CommonArgs::default()
-    };
-    Runtime::start_with("kit-test", &args, config).await.unwrap()
+    }
 }
 
 /// Posts an object and gives back its metadata.

@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use controller_kit::args::EventArgs;
 use controller_kit::events::{EventRecord, Regarding};
 use controller_kit::resource::EVENT;
+use controller_kit::runtime::Runtime;
 use serde_json::{Value, json};
 
-use crate::cluster::{Scene, scene};
+use crate::cluster::{Scene, args, scene};
 
 async fn events_of(scene: &Scene, uid: &str) -> Vec<Value> {
     let path = format!(
@@ -92,29 +94,53 @@ async fn events_are_shown_with_their_count_also_when_the_written_one_is_lost() {
 #[tokio::test]
 async fn events_published_last_are_written_before_the_process_ends() {
     scene(1, |scene| async move {
-        let runtime = scene.runtime(&[]).await;
-        let regarding = Regarding {
-            kind: "ConfigMap".into(),
-            api_version: "v1".into(),
-            namespace: scene.namespace().into(),
-            name: "last".into(),
-            uid: "kit-last-words".into(),
-        };
-        let (events, shutdown) = (runtime.events(), runtime.shutdown());
-        runtime.spawn("last-words", async move {
-            shutdown.cancelled().await;
-            for number in 0..5 {
-                events.publish(EventRecord::normal(
-                    regarding.clone(),
-                    "Last",
-                    format!("word {number}"),
-                ));
-            }
-            Ok(())
-        });
-        runtime.shutdown().cancel();
-        runtime.run().await;
-        assert_eq!(events_of(&scene, "kit-last-words").await.len(), 5);
+        assert_eq!(
+            last_words(&scene, "kit-last-words", EventArgs::default()).await,
+            5
+        );
     })
     .await;
+}
+
+#[tokio::test]
+async fn no_event_is_written_where_they_are_switched_off() {
+    scene(1, |scene| async move {
+        let none = EventArgs {
+            event_qps: 0.0,
+            ..EventArgs::default()
+        };
+        assert_eq!(last_words(&scene, "kit-no-words", none).await, 0);
+    })
+    .await;
+}
+
+/// How many of five events are written that are published while the process ends.
+async fn last_words(scene: &Scene, uid: &'static str, limits: EventArgs) -> usize {
+    let mut args = args(&[], Duration::ZERO);
+    args.events = limits;
+    let runtime = Runtime::start_with("kit-test", &args, &scene.config)
+        .await
+        .unwrap();
+    let regarding = Regarding {
+        kind: "ConfigMap".into(),
+        api_version: "v1".into(),
+        namespace: scene.namespace().into(),
+        name: "last".into(),
+        uid: uid.into(),
+    };
+    let (events, shutdown) = (runtime.events(), runtime.shutdown());
+    runtime.spawn("last-words", async move {
+        shutdown.cancelled().await;
+        for number in 0..5 {
+            events.publish(EventRecord::normal(
+                regarding.clone(),
+                "Last",
+                format!("word {number}"),
+            ));
+        }
+        Ok(())
+    });
+    runtime.shutdown().cancel();
+    runtime.run().await;
+    events_of(scene, uid).await.len()
 }

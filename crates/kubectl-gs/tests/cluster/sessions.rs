@@ -20,6 +20,8 @@ async fn replay(world: &World, name: &str) {
         if line.starts_with('#') || line.is_empty() {
             now.push(line.to_owned());
         } else if let Some(command) = line.strip_prefix("$ kubectl gs ") {
+            // What is printed about the way to the Pod depends on nobody's pace then.
+            world.mirrored().await;
             let answer = world.gs(command).await;
             now.push(line.to_owned());
             now.extend(normalised(&answer.stdout, &world.namespace));

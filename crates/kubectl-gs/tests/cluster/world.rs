@@ -81,6 +81,22 @@ impl World {
         self.merge(&path, &json!({ "status": status })).await;
     }
 
+    /// Waits until the Pods show every change made so far (those of [`MUTE`] servers never do).
+    pub(crate) async fn mirrored(&self) {
+        let servers = self.now("").await;
+        for server in servers["items"].as_array().unwrap() {
+            let name = server["metadata"]["name"].as_str().unwrap();
+            if name.starts_with(MUTE) {
+                continue;
+            }
+            let generation = server["metadata"]["generation"].to_string();
+            self.when(&self.path("pods", name), |pod| {
+                pod["metadata"]["annotations"][keys::annotation::SYNCED_GENERATION] == generation.as_str()
+            })
+            .await;
+        }
+    }
+
     /// The GameServer as it is now.
     pub(crate) async fn now(&self, name: &str) -> Value {
         self.get(&self.path("gameservers", name)).await.unwrap()

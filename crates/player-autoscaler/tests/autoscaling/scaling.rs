@@ -161,3 +161,32 @@ async fn the_definition_refuses_settings_that_cannot_be_followed() {
     assert!(error.to_string().contains("needs players.capacity"), "{error}");
     world.delete_namespace().await;
 }
+
+#[tokio::test]
+async fn players_who_came_while_nothing_was_scaled_count_when_a_set_opts_in() {
+    let world = World::new().await;
+    world.set("arena", 1, Value::Null).await;
+    let flags = ["--leader-elect=false", "--rest-after", "200ms"];
+    let process = world.autoscaler_as(&world.kubeconfig, &flags).await;
+    let resting = async |wanted: u64| {
+        let watch = ["watch=\"gameservers\""];
+        process
+            .metric_until("gamekeeper_watch_resting", &watch, |now| now == wanted)
+            .await;
+    };
+    resting(1).await;
+    world.players("arena-0", 9).await;
+
+    let opt = async |settings: Value| {
+        let body = json!({"spec": {"playerAutoscaling": settings}});
+        world.merge(&world.path("gameserversets", "arena"), &body).await;
+        world.follow("arena").await;
+    };
+    opt(settings(0)).await;
+    world.replicas_until("arena", 2).await;
+    resting(0).await;
+
+    opt(Value::Null).await;
+    resting(1).await;
+    world.delete_namespace().await;
+}

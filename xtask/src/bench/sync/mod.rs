@@ -122,6 +122,8 @@ pub(super) async fn run(options: Options) -> Result<()> {
     let fleet = FleetOptions {
         profile: options.session.profile,
         pod_sync_args: options.pod_sync_args.clone(),
+        // At work for longer than a turn lasts, they would rest; a turn starts them anew.
+        rest_after: Some(Duration::from_secs(1)),
         ..Default::default()
     };
     let mut session = Session::start("bench-sync", &options.session, &fleet).await?;

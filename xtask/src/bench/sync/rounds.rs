@@ -177,7 +177,7 @@ impl<'a> Ground<'a> {
                 self.bare =
                     Some(Bare::start(&self.session.kubeconfig, &self.namespace, Variant::Plain).await?);
             }
-            (Side::Gamekeeper, None) => {}
+            (Side::Gamekeeper, None) => self.rest().await?,
             (Side::Gamekeeper, Some(bare)) => {
                 bare.stop().await?;
                 self.session.fleet.resume().await?;
@@ -189,19 +189,25 @@ impl<'a> Ground<'a> {
         Ok(())
     }
 
-    /// Waits until the controllers have written nothing for a second.
+    /// Waits until the controllers have written nothing for a second, and those that nothing is asked of rest.
     async fn rest(&self) -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(120);
         let mut last = self.writes(Side::Gamekeeper).await?;
         loop {
             tokio::time::sleep(Duration::from_secs(1)).await;
             let now = self.writes(Side::Gamekeeper).await?;
-            if now <= last {
+            if now <= last && self.watches_rest().await? {
                 return Ok(());
             }
             last = now;
             ensure!(Instant::now() < deadline, "the controllers don't come to rest");
         }
+    }
+
+    async fn watches_rest(&self) -> Result<bool> {
+        let scraped = self.session.fleet.scrape().await?;
+        let mut opt_in = scraped.iter().filter(|(controller, _)| controller.rests());
+        Ok(opt_in.all(|(_, scrape)| scrape.sum("gamekeeper_watch_resting", |_| true) > 0.0))
     }
 
     async fn writes(&self, side: Side) -> Result<f64> {
