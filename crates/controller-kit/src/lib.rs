@@ -64,6 +64,7 @@ pub mod store;
 mod supervise;
 pub mod tally;
 pub mod telemetry;
+pub mod threads;
 pub mod watch;
 pub mod write;
 

@@ -3,8 +3,11 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use controller_kit::threads::{Workers, block_on};
 
-#[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
-    external_scaler::run(external_scaler::Args::parse()).await
+fn main() -> anyhow::Result<ExitCode> {
+    block_on(
+        Workers::EachCore,
+        external_scaler::run(external_scaler::Args::parse()),
+    )
 }

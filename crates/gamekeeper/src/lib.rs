@@ -7,6 +7,8 @@ pub mod flags;
 
 use std::process::ExitCode;
 
+use controller_kit::threads::Workers;
+
 /// `gamekeeper CONTROLLER FLAGS`.
 #[derive(Debug, clap::Parser)]
 #[command(
@@ -46,6 +48,17 @@ enum Program {
     Migrate(Box<migrate::cli::Cli>),
     /// Print the flags of all controllers as JSON, and end
     Flags,
+}
+
+impl Cli {
+    /// The threads that the program works on, as it does on its own.
+    #[must_use]
+    pub fn workers(&self) -> Workers {
+        match self.program {
+            Program::ExternalScaler(_) | Program::GameApi(_) | Program::Migrate(_) => Workers::EachCore,
+            _ => Workers::One,
+        }
+    }
 }
 
 /// Runs the program that was asked for.

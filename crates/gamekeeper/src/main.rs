@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use controller_kit::threads::block_on;
 
-#[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
-    gamekeeper::run(gamekeeper::Cli::parse()).await
+fn main() -> anyhow::Result<ExitCode> {
+    let cli = gamekeeper::Cli::parse();
+    block_on(cli.workers(), gamekeeper::run(cli))
 }

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use controller_kit::threads::{Workers, block_on};
 
 /// Owns the Pods of GameServerSets: how many there are, which go, and what is said about it.
 #[derive(Parser)]
@@ -12,7 +13,6 @@ struct Cli {
     args: gss_controller::Args,
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
-    gss_controller::run(Cli::parse().args).await
+fn main() -> anyhow::Result<ExitCode> {
+    block_on(Workers::One, gss_controller::run(Cli::parse().args))
 }

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use controller_kit::threads::{Workers, block_on};
 
-#[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
-    network_plugins::run(network_plugins::Args::parse()).await
+fn main() -> anyhow::Result<ExitCode> {
+    block_on(Workers::One, network_plugins::run(network_plugins::Args::parse()))
 }

@@ -3,8 +3,11 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use controller_kit::threads::{Workers, block_on};
 
-#[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
-    player_autoscaler::run(player_autoscaler::Args::parse()).await
+fn main() -> anyhow::Result<ExitCode> {
+    block_on(
+        Workers::One,
+        player_autoscaler::run(player_autoscaler::Args::parse()),
+    )
 }

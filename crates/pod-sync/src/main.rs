@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use controller_kit::threads::{Workers, block_on};
 
 /// Shows GameServers on their Pods: opsState, state, priorities, gs-sync keys, images.
 #[derive(Parser)]
@@ -12,7 +13,6 @@ struct Cli {
     args: pod_sync::Args,
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
-    pod_sync::run(Cli::parse().args).await
+fn main() -> anyhow::Result<ExitCode> {
+    block_on(Workers::One, pod_sync::run(Cli::parse().args))
 }
