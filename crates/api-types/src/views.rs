@@ -7,12 +7,14 @@ mod game_server;
 mod keep;
 mod meta;
 mod pod;
+mod scaled;
 mod shared;
 mod string_map;
 
 pub use game_server::{GameServerSetView, GameServerView};
 pub use meta::{Meta, OwnerRef};
 pub use pod::{ContainerImage, PodConditionView, PodView};
+pub use scaled::ScaledServer;
 pub use shared::shared;
 pub use string_map::StringMap;
 

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::key::ObjectKey;
+use crate::write::{FailedWrite, MetaOnly, WriteError};
 
 /// How long the cache may take to show an own write before it is looked at regardless.
 pub const TIMEOUT: Duration = Duration::from_secs(2);
@@ -41,6 +42,31 @@ impl Echoes {
             at: now,
         };
         self.lock().insert(key.clone(), written);
+    }
+
+    /// [`wrote`](Self::wrote) for the answer to a write of `key`; `doing` says in words what was written. False when there was
+    /// nothing to write to: the object's own event says so too.
+    ///
+    /// # Errors
+    /// When the write failed otherwise.
+    pub fn remember(
+        &self,
+        key: &ObjectKey,
+        written: Result<MetaOnly, WriteError>,
+        doing: &'static str,
+    ) -> Result<bool, FailedWrite> {
+        match written {
+            Ok(written) => {
+                let version = Version {
+                    uid: &written.uid,
+                    resource_version: &written.resource_version,
+                };
+                self.wrote(key, version, Instant::now());
+                Ok(true)
+            }
+            Err(WriteError::NotFound) => Ok(false),
+            Err(error) => Err(FailedWrite::write(doing)(error)),
+        }
     }
 
     /// How much longer to wait for the cache to show the last own write; `None` when it does, or never will.

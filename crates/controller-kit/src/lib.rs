@@ -12,6 +12,7 @@
 //! | [`echo`] | own writes that the cache does not show yet |
 //! | [`events`] | Kubernetes events that can never crowd out real writes |
 //! | [`server_code`] | the code by which a game server shows game-api who it is |
+//! | `server_tls` | certificates of servers, read again when they change; with the feature `server-tls` |
 //! | [`admin`] | `/livez`, `/readyz`, `/metrics` |
 //!
 //! It writes nothing by itself except core/v1 Events. A controller in one picture:
@@ -60,6 +61,8 @@ mod requests;
 pub mod resource;
 pub mod runtime;
 pub mod server_code;
+#[cfg(feature = "server-tls")]
+pub mod server_tls;
 pub mod store;
 mod supervise;
 pub mod tally;

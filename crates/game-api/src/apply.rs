@@ -307,7 +307,7 @@ impl Reports {
             let target = Target::new(GAME_SERVER, &key.namespace, &key.name);
             let live = self.writer.read::<GameServerView>(&target).await?;
             server = live
-                .filter(|live| live.is_of(&pod))
+                .filter(|live| live.metadata.is_record_of(&pod.metadata))
                 .map(Arc::new)
                 .ok_or(WriteError::NotFound)?;
             base = server.seen.clone();

@@ -1,8 +1,11 @@
 //! Wiring: watches into caches, requests into reports.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use anyhow::Context as _;
@@ -11,6 +14,7 @@ use controller_kit::{
     key::ObjectKey,
     resource,
     runtime::Runtime,
+    server_tls::{ServerTls, TlsFiles},
     store::Store,
     watch::{Change, Watch},
 };
@@ -25,7 +29,6 @@ use crate::{
     openapi,
     plan::limit::Buckets,
     serve::Server,
-    tls::Tls,
     token::Tokens,
     views::{GameServerView, PodView, SetView},
 };
@@ -82,6 +85,12 @@ pub(crate) async fn start(runtime: &Runtime, args: &Args) -> anyhow::Result<()> 
         most_from_one: args.address_connections,
         linger: args.linger,
     };
+    serve(runtime, server, address, reports);
+    Ok(())
+}
+
+/// Serves from when every Pod is known: before that a server's code would be refused because its Pod is not.
+fn serve(runtime: &Runtime, server: Server, address: SocketAddr, reports: Arc<Reports>) {
     let serving = Arc::new(AtomicBool::new(false));
     let begun = Arc::clone(&serving);
     runtime.readiness("serving", move || {
@@ -90,7 +99,6 @@ pub(crate) async fn start(runtime: &Runtime, args: &Args) -> anyhow::Result<()> 
     });
     let (primed, shutdown) = (runtime.primed(), runtime.shutdown());
     runtime.spawn("serve", async move {
-        // Before that a server's code would be refused because its Pod is not known yet.
         if shutdown.run_until_cancelled(primed).await.is_some() {
             serving.store(true, Ordering::Release);
             tracing::info!(listen_address = %address, tls = server.tls.is_some(), "serving");
@@ -99,10 +107,9 @@ pub(crate) async fn start(runtime: &Runtime, args: &Args) -> anyhow::Result<()> 
         reports.close().await;
         Ok(())
     });
-    Ok(())
 }
 
-fn tls(runtime: &Runtime, args: &Args) -> anyhow::Result<Option<Arc<Tls>>> {
+fn tls(runtime: &Runtime, args: &Args) -> anyhow::Result<Option<Arc<ServerTls>>> {
     let (Some(certificate), Some(key)) = (&args.tls_cert_file, &args.tls_key_file) else {
         anyhow::ensure!(
             args.insecure_http,
@@ -111,12 +118,17 @@ fn tls(runtime: &Runtime, args: &Args) -> anyhow::Result<Option<Arc<Tls>>> {
         tracing::warn!("serving plain HTTP: whoever is on the way can read and use the codes of servers");
         return Ok(None);
     };
-    let (tls, contents) = Tls::load(certificate, key).context("TLS")?;
-    let (followed, shutdown) = (Arc::clone(&tls), runtime.shutdown());
-    runtime.spawn(
-        "certificate",
-        async move { followed.follow(contents, shutdown).await },
-    );
+    let files = TlsFiles {
+        certificate: certificate.clone(),
+        key: key.clone(),
+        client_ca: None,
+    };
+    let tls = ServerTls::load(files, b"http/1.1").context("TLS")?;
+    metrics::certificate("ok");
+    let following = Arc::clone(&tls).follow(runtime.shutdown(), |result| {
+        metrics::certificate(if result.is_ok() { "ok" } else { "failed" });
+    });
+    runtime.spawn("certificate", following);
     Ok(Some(tls))
 }
 

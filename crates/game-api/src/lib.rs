@@ -26,7 +26,6 @@ mod observe;
 pub mod openapi;
 mod plan;
 mod serve;
-mod tls;
 mod token;
 mod views;
 

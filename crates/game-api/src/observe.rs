@@ -34,7 +34,7 @@ impl Stores {
     pub(crate) fn record_of(&self, caller: &Caller) -> Option<Arc<GameServerView>> {
         self.game_servers
             .get(&caller.key)
-            .filter(|server| server.is_of(&caller.pod))
+            .filter(|server| server.metadata.is_record_of(&caller.pod.metadata))
     }
 
     /// How often this server's heartbeat is renewed.

@@ -8,6 +8,7 @@ use std::{
 };
 
 use axum::{Router, body::Body};
+use controller_kit::server_tls::ServerTls;
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -17,7 +18,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
-use crate::{metrics, plan::limit::origin, tls::Tls};
+use crate::{metrics, plan::limit::origin};
 
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -39,7 +40,7 @@ pub(crate) struct Peer(pub IpAddr);
 /// Accepts connections.
 pub(crate) struct Server {
     pub listener: TcpListener,
-    pub tls: Option<Arc<Tls>>,
+    pub tls: Option<Arc<ServerTls>>,
     pub router: Router,
     /// The most connections.
     pub most: usize,

@@ -2,19 +2,17 @@
 
 use std::time::Duration;
 
-use controller_kit::{queue::ReconcileError, write::WriteError};
+use controller_kit::{
+    queue::ReconcileError,
+    write::{FailedWrite, WriteError},
+};
 
 /// A failed attempt to bring one game server up to date.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// A write was refused, or its outcome is unknown.
-    #[error("{doing}: {source}")]
-    Write {
-        /// What was being done, in words.
-        doing: &'static str,
-        /// What the API server said.
-        source: WriteError,
-    },
+    #[error(transparent)]
+    Write(#[from] FailedWrite),
     /// The Pod names a GameServerSet that the cache does not have (yet).
     #[error("the GameServerSet that controls the Pod has not been seen yet")]
     SetNotSeen,
@@ -29,14 +27,14 @@ pub(crate) enum Error {
 impl Error {
     /// Says what was being done when the write failed.
     pub(crate) fn write(doing: &'static str) -> impl FnOnce(WriteError) -> Self {
-        move |source| Self::Write { doing, source }
+        move |error| Self::Write(FailedWrite::write(doing)(error))
     }
 }
 
 impl ReconcileError for Error {
     fn category(&self) -> &'static str {
         match self {
-            Self::Write { source, .. } => source.category(),
+            Self::Write(failed) => failed.category(),
             Self::SetNotSeen => "set_not_seen",
             Self::NameTaken => "name_taken",
             Self::PodStatus(_) => "pod_status",
@@ -45,7 +43,7 @@ impl ReconcileError for Error {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Write { source, .. } => source.retry_after(),
+            Self::Write(failed) => failed.retry_after(),
             _ => None,
         }
     }

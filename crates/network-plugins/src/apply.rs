@@ -73,14 +73,13 @@ impl Apply {
         };
         let problem = match &error {
             Error::Blocked(problem) => Some(problem.clone()),
-            Error::Write {
-                source: WriteError::Invalid(why) | WriteError::Forbidden(why),
-                ..
-            } => Some(Problem::new(
-                Reason::Refused,
-                format!("the API server refuses it: {why}"),
-            )),
-            Error::Write { .. } => None,
+            Error::Write(failed) => match failed.error() {
+                WriteError::Invalid(why) | WriteError::Forbidden(why) => Some(Problem::new(
+                    Reason::Refused,
+                    format!("the API server refuses it: {why}"),
+                )),
+                _ => None,
+            },
         };
         Outcome {
             problem,

@@ -20,8 +20,9 @@ impl Census {
 
     /// Counts a server that has a Pod with a network.
     pub(crate) fn server(&mut self, pod: &PodView, game_server: Option<&GameServerView>) {
-        let told =
-            game_server.filter(|found| found.is_of(pod) && found.network.current_network_state.is_some());
+        let told = game_server.filter(|found| {
+            found.metadata.is_record_of(&pod.metadata) && found.network.current_network_state.is_some()
+        });
         let state = told.map_or("None", state);
         if let Some(place) = Self::STATES.iter().position(|known| *known == state) {
             self.servers[place] += 1;

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use controller_kit::{queue::ReconcileError, write::WriteError};
+use controller_kit::{
+    queue::ReconcileError,
+    write::{FailedWrite, WriteError},
+};
 
 use crate::problem::Problem;
 
@@ -10,13 +13,8 @@ use crate::problem::Problem;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// A write that was refused, or whose outcome is unknown.
-    #[error("{doing}: {source}")]
-    Write {
-        /// What was being done.
-        doing: &'static str,
-        /// What the API server says.
-        source: WriteError,
-    },
+    #[error(transparent)]
+    Write(#[from] FailedWrite),
     /// Something is in the way whose end no watch tells of.
     #[error("{}", .0.message)]
     Blocked(Problem),
@@ -25,21 +23,21 @@ pub(crate) enum Error {
 impl Error {
     /// Says what was being done when the write failed.
     pub(crate) fn write(doing: &'static str) -> impl FnOnce(WriteError) -> Self {
-        move |source| Self::Write { doing, source }
+        move |error| Self::Write(FailedWrite::write(doing)(error))
     }
 }
 
 impl ReconcileError for Error {
     fn category(&self) -> &'static str {
         match self {
-            Self::Write { source, .. } => source.category(),
+            Self::Write(failed) => failed.category(),
             Self::Blocked(_) => "blocked",
         }
     }
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Write { source, .. } => source.retry_after(),
+            Self::Write(failed) => failed.retry_after(),
             Self::Blocked(_) => None,
         }
     }

@@ -64,7 +64,7 @@ pub(crate) fn compute(observed: &Observed<'_>, report: &Report, now: Timestamp) 
     };
     let stored = observed
         .game_server
-        .filter(|found| !found.metadata.is_terminating() && found.is_of(pod));
+        .filter(|found| !found.metadata.is_terminating() && found.metadata.is_record_of(&pod.metadata));
     if let Some(wait) = birth(observed, report, now) {
         return Writes {
             again: Some(wait),

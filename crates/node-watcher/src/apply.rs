@@ -1,13 +1,13 @@
 //! Carries out a plan: at most a label, and a condition with an address, all of the same GameServer.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use controller_kit::{
-    echo::{Echoes, Version},
+    echo::Echoes,
     events::{EventRecord, Events, Regarding},
     key::ObjectKey,
     resource::GAME_SERVER,
-    write::{MetaOnly, PatchKind, Precondition, Target, WriteError, Writer},
+    write::{MetaOnly, PatchKind, Precondition, Target, Writer},
 };
 
 use crate::{
@@ -37,7 +37,7 @@ impl Apply {
         if let Some(body) = build::status_body(plan) {
             let target = Target::status(GAME_SERVER, &key.namespace, &key.name);
             let written = self.writer.apply::<MetaOnly>(&target, &plan.uid, body).await;
-            if !self.remember(key, written, "write the condition")? {
+            if !self.echoes.remember(key, written, "write the condition")? {
                 return Ok(());
             }
             if let Some(condition) = &plan.condition {
@@ -60,32 +60,10 @@ impl Apply {
             .writer
             .patch::<MetaOnly>(&target, PatchKind::Merge, Precondition::uid(uid), patch)
             .await;
-        if self.remember(key, written, "write the label")? {
+        if self.echoes.remember(key, written, "write the label")? {
             metrics::label_written();
         }
         Ok(())
-    }
-
-    /// Remembers an own write, so that nothing is decided before the cache shows it. False when there was nothing to
-    /// write to: the GameServer's own event says so too.
-    fn remember(
-        &self,
-        key: &ObjectKey,
-        written: Result<MetaOnly, WriteError>,
-        doing: &'static str,
-    ) -> Result<bool, Error> {
-        match written {
-            Ok(written) => {
-                let version = Version {
-                    uid: &written.uid,
-                    resource_version: &written.resource_version,
-                };
-                self.echoes.wrote(key, version, Instant::now());
-                Ok(true)
-            }
-            Err(WriteError::NotFound) => Ok(false),
-            Err(error) => Err(Error::write(doing)(error)),
-        }
     }
 }
 

@@ -1,30 +1,4 @@
 //! What can go wrong while a GameServer is brought up to date. Each is repeated after the key's backoff.
 
-use std::time::Duration;
-
-use controller_kit::{queue::ReconcileError, write::WriteError};
-
 /// A write that was refused, or whose outcome is unknown. A node that is not there is no error: it is what is written.
-#[derive(Debug, thiserror::Error)]
-#[error("{doing}: {source}")]
-pub(crate) struct Error {
-    doing: &'static str,
-    source: WriteError,
-}
-
-impl Error {
-    /// Says what was being done when the write failed.
-    pub(crate) fn write(doing: &'static str) -> impl FnOnce(WriteError) -> Self {
-        move |source| Self { doing, source }
-    }
-}
-
-impl ReconcileError for Error {
-    fn category(&self) -> &'static str {
-        self.source.category()
-    }
-
-    fn retry_after(&self) -> Option<Duration> {
-        self.source.retry_after()
-    }
-}
+pub(crate) use controller_kit::write::FailedWrite as Error;

@@ -100,7 +100,7 @@ pub(crate) fn plan(observed: &Observed<'_>, policy: &Policy, now: &str) -> Plan 
     let (Some(pod), Some(game_server)) = (observed.pod, observed.game_server) else {
         return Plan::default();
     };
-    if game_server.metadata.is_terminating() || !game_server.is_of(pod) {
+    if game_server.metadata.is_terminating() || !game_server.metadata.is_record_of(&pod.metadata) {
         return Plan::default();
     }
     let label = label(pod, game_server);

@@ -3,18 +3,15 @@
 //! Replicas that are not those last written down start a cooldown when they are seen, so a crash between the two writes costs
 //! nothing but the reason.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use api_types::PlayerAutoscalingStatus;
 use controller_kit::{
-    echo::{Echoes, Version},
+    echo::Echoes,
     events::{EventRecord, Events, Regarding},
     key::ObjectKey,
     resource::GAME_SERVER_SET,
-    write::{PatchKind, Precondition, Target, WriteError, Writer},
+    write::{MetaOnly, PatchKind, Precondition, Target, Writer},
 };
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -38,18 +35,10 @@ pub(crate) struct Apply {
     pub echoes: Arc<Echoes>,
 }
 
-/// Version of the set after a write, which the scale subresource tells too.
+/// Version of the set after a write. The scale subresource tells it too, but not as metadata only.
 #[derive(Deserialize)]
-struct Written {
-    metadata: WrittenMeta,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct WrittenMeta {
-    uid: String,
-    resource_version: String,
-}
+#[serde(transparent)]
+struct Written(MetaOnly);
 
 impl Apply {
     /// Changes replicas, if the set is still as it was when that was decided.
@@ -74,7 +63,10 @@ impl Apply {
             .writer
             .patch::<Written>(&target, PatchKind::Merge, seen, body)
             .await;
-        if !self.remember(key, written, "change replicas")? {
+        if !self
+            .echoes
+            .remember(key, written.map(|Written(meta)| meta), "change replicas")?
+        {
             return Ok(false);
         }
         self.publish(set, scale.reason(), scale.text(), false);
@@ -99,7 +91,8 @@ impl Apply {
             .writer
             .patch::<Written>(&target, PatchKind::Merge, uid, body)
             .await;
-        self.remember(key, written, "write the status")
+        self.echoes
+            .remember(key, written.map(|Written(meta)| meta), "write the status")
     }
 
     /// Tells of a reason that somebody has to know, once when it becomes the reason.
@@ -117,27 +110,5 @@ impl Apply {
         } else {
             EventRecord::normal(regarding, reason, note)
         });
-    }
-
-    /// Remembers an own write, so that nothing is decided before the cache shows it. False when there was nothing to write to:
-    /// the set's own event says so too.
-    fn remember(
-        &self,
-        key: &ObjectKey,
-        written: Result<Written, WriteError>,
-        doing: &'static str,
-    ) -> Result<bool, Error> {
-        match written {
-            Ok(Written { metadata }) => {
-                let version = Version {
-                    uid: &metadata.uid,
-                    resource_version: &metadata.resource_version,
-                };
-                self.echoes.wrote(key, version, Instant::now());
-                Ok(true)
-            }
-            Err(WriteError::NotFound) => Ok(false),
-            Err(error) => Err(Error::write(doing)(error)),
-        }
     }
 }

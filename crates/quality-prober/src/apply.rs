@@ -7,7 +7,7 @@ use std::{
 };
 
 use controller_kit::{
-    echo::{Echoes, Version},
+    echo::Echoes,
     events::{EventRecord, Events, Regarding},
     key::ObjectKey,
     resource::{GAME_SERVER, POD},
@@ -50,7 +50,7 @@ impl PodApply {
             .writer
             .patch::<MetaOnly>(&target, PatchKind::Strategic, precondition, body)
             .await;
-        remember(&self.echoes, key, written, "write the conditions")
+        self.echoes.remember(key, written, "write the conditions")
     }
 }
 
@@ -118,7 +118,7 @@ impl ServerApply {
                 .writer
                 .patch::<MetaOnly>(&target, PatchKind::Merge, precondition, body)
                 .await;
-            remember(&self.echoes, key, written, "write the status")?;
+            self.echoes.remember(key, written, "write the status")?;
         }
         // What was told with the patch is not told again.
         if !plan.acts() {
@@ -166,14 +166,14 @@ impl ServerApply {
                     let written = self
                         .patch(&target, &live, build::server_patch(&Changes::default(), record))
                         .await;
-                    remember(&self.echoes, key, written, "record a refused action")?;
+                    self.echoes.remember(key, written, "record a refused action")?;
                     metrics::acted("refused", plan.edges);
                     let note = format!("the API server refuses what the action changes: {why}");
                     self.tell(key, &live.metadata.uid, &[refused(note)]);
                     return Ok(Some(plan));
                 }
                 written => {
-                    if !remember(&self.echoes, key, written, "change the GameServer")? {
+                    if !self.echoes.remember(key, written, "change the GameServer")? {
                         return Ok(None);
                     }
                     self.acted(key, &live, &plan);
@@ -267,25 +267,4 @@ fn refused(note: String) -> Notice {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // No code that can panic runs under it, and each change is complete in itself.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Remembers an own write, so that nothing is decided before the cache shows it. False when there was nothing to write to.
-fn remember(
-    echoes: &Echoes,
-    key: &ObjectKey,
-    written: Result<MetaOnly, WriteError>,
-    doing: &'static str,
-) -> Result<bool, Error> {
-    match written {
-        Ok(written) => {
-            let version = Version {
-                uid: &written.uid,
-                resource_version: &written.resource_version,
-            };
-            echoes.wrote(key, version, Instant::now());
-            Ok(true)
-        }
-        Err(WriteError::NotFound) => Ok(false),
-        Err(error) => Err(Error::write(doing)(error)),
-    }
 }

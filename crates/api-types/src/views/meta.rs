@@ -87,6 +87,35 @@ impl Meta {
         self.deletion_timestamp.is_some()
     }
 
+    /// Who the object is, and who owns it: all that a view keeps which reads no labels, annotations and finalizers.
+    #[must_use]
+    pub fn into_identity(self) -> Self {
+        Self {
+            labels: StringMap::default(),
+            annotations: StringMap::default(),
+            finalizers: Vec::new(),
+            ..self
+        }
+    }
+
+    /// Who the object is, where nobody asks whose it is.
+    #[must_use]
+    pub fn without_owners(self) -> Self {
+        Self {
+            owner_references: Vec::new(),
+            ..self
+        }
+    }
+
+    /// Whether this GameServer is the record of `pod` rather than of an earlier one of its name. One without a controller, made by
+    /// hand or restored without owners, is taken for this Pod's.
+    pub fn is_record_of(&self, pod: &Self) -> bool {
+        self.controller().is_none_or(|owner| {
+            let set = pod.controller().map(|set| set.uid.as_str());
+            owner.uid == pod.uid || Some(owner.uid.as_str()) == set
+        })
+    }
+
     /// Value of a label.
     pub fn label(&self, key: &str) -> Option<&str> {
         self.labels.get(key)

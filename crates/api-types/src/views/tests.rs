@@ -2,7 +2,7 @@ use k8s_openapi::api::core::v1::Pod;
 use proptest::{collection::vec, option, prelude::*, sample::select};
 use serde_json::{Map, Value, json};
 
-use super::{GameServerSetView, GameServerView, PodView, StringMap};
+use super::{GameServerSetView, GameServerView, Meta, PodView, StringMap};
 use crate::{GameServer, GameServerSet, GameServerState, keys};
 
 const NOISE: [&str; 5] = [
@@ -209,4 +209,38 @@ fn a_set_view_agrees_with_the_whole_object() {
         value,
         "nothing is lost or added on the way"
     );
+}
+
+fn meta(value: Value) -> Meta {
+    serde_json::from_value(value).unwrap()
+}
+
+#[test]
+fn an_identity_is_without_what_a_view_does_not_read() {
+    let whole = meta(json!({
+        "name": "arena-0", "namespace": "games", "uid": "u1", "resourceVersion": "7", "generation": 3,
+        "deletionTimestamp": "2026-01-01T00:00:00Z", "labels": {"a": "b"}, "annotations": {"c": "d"},
+        "finalizers": ["e"], "ownerReferences": [{"kind": "Pod", "name": "arena-0", "uid": "p1", "controller": true}],
+    }));
+    let identity = whole.clone().into_identity();
+    assert!(identity.is_terminating() && identity.controller() == whole.controller());
+    assert_eq!(
+        (&identity.uid, &identity.resource_version),
+        (&whole.uid, &whole.resource_version)
+    );
+    assert!(identity.labels.is_empty() && identity.annotations.is_empty() && identity.finalizers.is_empty());
+    assert_eq!(identity.without_owners().controller(), None);
+}
+
+#[test]
+fn a_record_is_of_its_pod_of_its_pods_set_or_of_whoever_has_the_name() {
+    let owned_by = |uid: &str| meta(json!({"ownerReferences": [{"uid": uid, "controller": true}]}));
+    let mut pod = owned_by("set");
+    pod.uid = "pod".to_owned();
+    assert!(owned_by("pod").is_record_of(&pod));
+    assert!(owned_by("set").is_record_of(&pod));
+    assert!(meta(json!({})).is_record_of(&pod));
+    assert!(!owned_by("earlier pod").is_record_of(&pod));
+    // A Pod of no set has no record of one.
+    assert!(!owned_by("set").is_record_of(&meta(json!({"uid": "pod"}))));
 }

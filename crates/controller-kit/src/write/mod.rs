@@ -23,7 +23,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use self::encode::encode;
-pub use self::outcome::WriteError;
+pub use self::outcome::{FailedWrite, WriteError};
 use self::request::Call;
 use crate::bug;
 use crate::resource::ResourceKind;

@@ -58,6 +58,36 @@ impl ReconcileError for WriteError {
     }
 }
 
+/// A [`WriteError`], and what was being done: the error of a run that does nothing but write.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{doing}: {source}")]
+pub struct FailedWrite {
+    doing: &'static str,
+    source: WriteError,
+}
+
+impl FailedWrite {
+    /// Says what was being done when the write failed.
+    pub fn write(doing: &'static str) -> impl FnOnce(WriteError) -> Self {
+        move |source| Self { doing, source }
+    }
+
+    /// What the API server said.
+    pub fn error(&self) -> &WriteError {
+        &self.source
+    }
+}
+
+impl ReconcileError for FailedWrite {
+    fn category(&self) -> &'static str {
+        self.source.category()
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        self.source.retry_after()
+    }
+}
+
 /// A [`WriteError`], or the one refusal that is an outcome of a create.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Failure {

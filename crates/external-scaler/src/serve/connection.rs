@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use controller_kit::server_tls::ServerTls;
 use futures::stream::{self, Stream};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -17,8 +18,6 @@ use tokio::{
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected;
-
-use super::tls::Tls;
 
 /// A client that does not finish its handshake does not keep a socket.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -36,7 +35,7 @@ pub(super) enum Connection {
 /// Connections, as tonic's server takes them. Handshakes are made beside one another: a slow client holds up nobody.
 pub(super) fn incoming(
     listener: TcpListener,
-    tls: Option<Arc<Tls>>,
+    tls: Option<Arc<ServerTls>>,
     shutdown: CancellationToken,
 ) -> impl Stream<Item = io::Result<Connection>> {
     let (ready, taken) = mpsc::channel(READY);
@@ -61,7 +60,7 @@ pub(super) fn incoming(
     })
 }
 
-async fn shake_hands(socket: TcpStream, tls: Option<Arc<Tls>>) -> Option<Connection> {
+async fn shake_hands(socket: TcpStream, tls: Option<Arc<ServerTls>>) -> Option<Connection> {
     // Answers are small, and KEDA waits for each.
     let _ = socket.set_nodelay(true);
     let Some(tls) = tls else {

@@ -3,20 +3,18 @@
 use std::time::Duration;
 
 use api_types::{
-    keys::label,
     ops_state,
-    views::{Meta, shared},
+    views::{Meta, ScaledServer, shared},
 };
 use controller_kit::key::ObjectKey;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::identity;
 use crate::plan::Standing;
 
 /// A GameServer as it is kept.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(from = "WireServer")]
+#[serde(from = "ScaledServer")]
 pub(crate) struct GameServerView {
     /// Identity.
     pub metadata: Meta,
@@ -24,102 +22,50 @@ pub(crate) struct GameServerView {
     pub share: Option<(ObjectKey, Standing)>,
 }
 
-#[derive(Deserialize)]
-struct WireServer {
-    metadata: Meta,
-    #[serde(default)]
-    spec: WireSpec,
-    #[serde(default)]
-    status: WireStatus,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct WireSpec {
-    ops_state: Option<String>,
-    marked_for_deletion: bool,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct WireStatus {
-    current_state: Option<String>,
-    deletion_claim: Option<Present>,
-    pod_status: WirePodStatus,
-}
-
-/// Something whose being there is all that matters.
-#[derive(Deserialize)]
-struct Present {}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct WirePodStatus {
-    start_time: Option<String>,
-    conditions: Vec<WireCondition>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct WireCondition {
-    #[serde(rename = "type")]
-    type_: String,
-    last_transition_time: Option<String>,
-}
-
 /// A kubelet writes a Pod's start and its first conditions in one go, to the second.
 const AT_ONCE: Duration = Duration::from_secs(2);
 
-impl WireServer {
-    fn leaves(&self) -> bool {
-        let state = self.status.current_state.as_deref();
-        self.metadata.is_terminating()
-            || self.spec.marked_for_deletion
-            || self.status.deletion_claim.is_some()
-            || matches!(state, Some("Deleting" | "PreDelete"))
-    }
-
-    fn standing(&self) -> Standing {
-        match ops_state::normalise(self.spec.ops_state.as_deref()) {
-            ops_state::NONE => self.readiness(),
-            ops_state::WAIT_TO_BE_DELETED => Standing::WaitToBeDeleted,
-            ops_state::KILL => Standing::Kill,
-            _ => Standing::Taken,
-        }
-    }
-
-    fn readiness(&self) -> Standing {
-        match self.status.current_state.as_deref() {
-            Some("Ready") => Standing::Available,
-            // No state has been written yet, or it starts, or it is in the hands of an update.
-            None | Some("" | "Creating" | "PreUpdate" | "Updating") => Standing::Coming,
-            Some("NotReady") if self.was_never_ready() => Standing::Coming,
-            _ => Standing::Broken,
-        }
-    }
-
-    /// Whether the Pod has not been ready since it started: its `Ready` is as old as itself.
-    fn was_never_ready(&self) -> bool {
-        let pod = &self.status.pod_status;
-        let time = |text: Option<&str>| text?.parse::<Timestamp>().ok();
-        let ready = pod.conditions.iter().find(|condition| condition.type_ == "Ready");
-        let changed = ready.and_then(|ready| time(ready.last_transition_time.as_deref()));
-        let Some((changed, started)) = changed.zip(time(pod.start_time.as_deref())) else {
-            return true;
-        };
-        started.checked_add(AT_ONCE).is_ok_and(|limit| changed <= limit)
+/// What a server that stays counts as.
+fn standing(server: &ScaledServer) -> Standing {
+    match ops_state::normalise(server.spec.ops_state.as_deref()) {
+        ops_state::NONE => readiness(server),
+        ops_state::WAIT_TO_BE_DELETED => Standing::WaitToBeDeleted,
+        ops_state::KILL => Standing::Kill,
+        _ => Standing::Taken,
     }
 }
 
-impl From<WireServer> for GameServerView {
-    fn from(server: WireServer) -> Self {
-        let share = server.metadata.label(label::OWNER_GSS).map(|name| {
+fn readiness(server: &ScaledServer) -> Standing {
+    match server.status.current_state.as_deref() {
+        Some("Ready") => Standing::Available,
+        // No state has been written yet, or it starts, or it is in the hands of an update.
+        None | Some("" | "Creating" | "PreUpdate" | "Updating") => Standing::Coming,
+        Some("NotReady") if was_never_ready(server) => Standing::Coming,
+        _ => Standing::Broken,
+    }
+}
+
+/// Whether the Pod has not been ready since it started: its `Ready` is as old as itself.
+fn was_never_ready(server: &ScaledServer) -> bool {
+    let pod = &server.status.pod_status;
+    let time = |text: Option<&str>| text?.parse::<Timestamp>().ok();
+    let ready = pod.conditions.iter().find(|condition| condition.type_ == "Ready");
+    let changed = ready.and_then(|ready| time(ready.last_transition_time.as_deref()));
+    let Some((changed, started)) = changed.zip(time(pod.start_time.as_deref())) else {
+        return true;
+    };
+    started.checked_add(AT_ONCE).is_ok_and(|limit| changed <= limit)
+}
+
+impl From<ScaledServer> for GameServerView {
+    fn from(server: ScaledServer) -> Self {
+        let share = server.owner_set().map(|name| {
             let namespace = shared(&server.metadata.namespace);
-            (ObjectKey::new(namespace, shared(name)), server.standing())
+            (ObjectKey::new(namespace, shared(name)), standing(&server))
         });
         Self {
             share: share.filter(|_| !server.leaves()),
-            metadata: identity(server.metadata),
+            metadata: server.metadata.into_identity().without_owners(),
         }
     }
 }

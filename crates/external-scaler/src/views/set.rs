@@ -3,8 +3,6 @@
 use api_types::views::Meta;
 use serde::Deserialize;
 
-use super::identity;
-
 /// A GameServerSet as it is kept.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(from = "WireSet")]
@@ -31,7 +29,7 @@ struct WireSpec {
 impl From<WireSet> for SetView {
     fn from(set: WireSet) -> Self {
         Self {
-            metadata: identity(set.metadata),
+            metadata: set.metadata.into_identity().without_owners(),
             replicas: set.spec.replicas,
         }
     }

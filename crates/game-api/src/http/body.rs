@@ -11,12 +11,13 @@ use axum::{
         header::{CONTENT_LENGTH, CONTENT_TYPE},
     },
 };
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
     error::Refusal,
-    plan::report::{Condition, Players},
+    plan::report::{Condition, News, Players, Said},
 };
 
 /// The longest body.
@@ -112,6 +113,69 @@ impl From<Health> for ReportedHealth {
             Health::Healthy => Self::Healthy,
             Health::Failed => Self::Failed,
         }
+    }
+}
+
+/// What a request reports. Empty it says that the server is alive.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub players: Option<Players>,
+    pub condition: Option<Condition>,
+}
+
+impl Told {
+    /// What was said at this time.
+    pub(crate) fn at(self, at: Timestamp) -> News {
+        News {
+            players: self.players.map(|value| Said::now(value, at)),
+            condition: self.condition.map(|value| Said::now(value, at)),
+        }
+    }
+}
+
+/// A body that reports something, whichever protocol it belongs to.
+pub(crate) trait Report: DeserializeOwned + Send + 'static {
+    /// What it reports.
+    ///
+    /// # Errors
+    /// When it makes no sense.
+    fn told(self) -> Result<Told, Refusal>;
+}
+
+impl Report for PlayersBody {
+    fn told(self) -> Result<Told, Refusal> {
+        Ok(Told {
+            players: Some(players(self.count, self.capacity)?),
+            condition: None,
+        })
+    }
+}
+
+impl Report for StateBody {
+    fn told(self) -> Result<Told, Refusal> {
+        Ok(Told {
+            players: None,
+            condition: condition(Some(self.state), None, None)?,
+        })
+    }
+}
+
+impl Report for HealthBody {
+    fn told(self) -> Result<Told, Refusal> {
+        Ok(Told {
+            players: None,
+            condition: condition(None, Some(self.health), self.reason)?,
+        })
+    }
+}
+
+impl Report for ReportBody {
+    fn told(self) -> Result<Told, Refusal> {
+        let players = self.players.map(|said| players(said.count, said.capacity));
+        Ok(Told {
+            players: players.transpose()?,
+            condition: condition(self.state, self.health, self.health_reason)?,
+        })
     }
 }
 

@@ -17,14 +17,12 @@ use serde_json::{Value, json};
 
 use super::{
     App, answer,
-    body::{self, Health, State as MatchState},
-    native::news,
+    body::{self, Health, HealthBody, PlayersBody, Report, State as MatchState, StateBody, Told},
 };
 use crate::{
     auth,
     error::Refusal,
     observe::Caller,
-    plan::report::{Condition, Players},
     views::{GameServerView, PodView},
 };
 
@@ -33,6 +31,14 @@ use crate::{
 #[serde(default)]
 pub(super) struct Parameters {
     code: Option<String>,
+}
+
+impl Parameters {
+    /// The code in the URL, else the one in the header.
+    fn credential<'a>(&'a self, headers: &'a HeaderMap) -> Result<&'a str, Refusal> {
+        let code = self.code.as_deref().or_else(|| auth::bearer(headers));
+        code.ok_or(Refusal::Unauthorized)
+    }
 }
 
 /// The server that a body names.
@@ -75,45 +81,45 @@ fn text(result: Result<Response, Refusal>) -> Response {
     result.unwrap_or_else(|refusal| refusal.as_text())
 }
 
-pub(super) async fn set_active_players(
-    State(app): State<Arc<App>>,
-    Query(parameters): Query<Parameters>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let result = async {
-        let (caller, said) = heard::<ActivePlayers>(&app, parameters, &headers, body).await?;
-        let count = u32::try_from(said.player_count)
+impl Report for ActivePlayers {
+    fn told(self) -> Result<Told, Refusal> {
+        let count = u32::try_from(self.player_count)
             .map_err(|_| Refusal::Invalid("playerCount is a number of at least 0".into()))?;
-        tell(&app, &caller, Some(body::players(count, None)?), None).await
-    };
-    text(result.await)
+        PlayersBody {
+            count,
+            capacity: None,
+        }
+        .told()
+    }
 }
 
-pub(super) async fn set_state(
+impl Report for StateSaid {
+    fn told(self) -> Result<Told, Refusal> {
+        StateBody { state: self.state }.told()
+    }
+}
+
+impl Report for HealthSaid {
+    fn told(self) -> Result<Told, Refusal> {
+        HealthBody {
+            health: self.health,
+            reason: None,
+        }
+        .told()
+    }
+}
+
+/// Reports of every kind.
+pub(super) async fn report<T: Report>(
     State(app): State<Arc<App>>,
     Query(parameters): Query<Parameters>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
     let result = async {
-        let (caller, said) = heard::<StateSaid>(&app, parameters, &headers, body).await?;
-        let condition = body::condition(Some(said.state), None, None)?;
-        tell(&app, &caller, None, condition).await
-    };
-    text(result.await)
-}
-
-pub(super) async fn set_health(
-    State(app): State<Arc<App>>,
-    Query(parameters): Query<Parameters>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let result = async {
-        let (caller, said) = heard::<HealthSaid>(&app, parameters, &headers, body).await?;
-        let condition = body::condition(None, Some(said.health), None)?;
-        tell(&app, &caller, None, condition).await
+        let (caller, said) = heard::<T>(&app, parameters, &headers, body).await?;
+        app.tell(&caller, said.told()?, false).await?;
+        Ok(done())
     };
     text(result.await)
 }
@@ -183,11 +189,7 @@ async fn heard<T: DeserializeOwned>(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<(Caller, T), Refusal> {
-    let credential = parameters
-        .code
-        .as_deref()
-        .or_else(|| auth::bearer(headers))
-        .ok_or(Refusal::Unauthorized)?;
+    let credential = parameters.credential(headers)?;
     let caller = app.caller_with(credential).await?;
     let named: Named<T> = body::decode(&body::bytes(headers, body).await?)?;
     auth::is_about(
@@ -196,18 +198,6 @@ async fn heard<T: DeserializeOwned>(
         named.server_name.as_deref(),
     )?;
     Ok((caller, named.said))
-}
-
-async fn tell(
-    app: &App,
-    caller: &Caller,
-    players: Option<Players>,
-    condition: Option<Condition>,
-) -> Result<Response, Refusal> {
-    app.reports
-        .report(caller, news(players, condition), false)
-        .await?;
-    Ok(done())
 }
 
 /// Those clients look for 200 and log the text.
@@ -222,11 +212,7 @@ async fn admin(app: &App, parameters: Parameters, headers: &HeaderMap) -> Result
             "nobody may list servers here: game-api runs without --admin-code-file",
         ));
     };
-    let credential = parameters
-        .code
-        .as_deref()
-        .or_else(|| auth::bearer(headers))
-        .ok_or(Refusal::Unauthorized)?;
+    let credential = parameters.credential(headers)?;
     let wanted = match tokio::fs::read_to_string(file).await {
         Ok(wanted) if wanted.trim().len() >= SHORTEST_ADMIN_CODE => wanted,
         Ok(_) => {

@@ -23,9 +23,13 @@ use axum::{
 };
 use controller_kit::key::ObjectKey;
 
-use self::operations::{OPERATIONS, Operation, Serves};
+use self::{
+    body::{HealthBody, PlayersBody, ReportBody, StateBody, Told},
+    compat::{ActivePlayers, HealthSaid, StateSaid},
+    operations::{OPERATIONS, Operation, Serves},
+};
 use crate::{
-    apply::Reports,
+    apply::{Outcome, Reports, clock},
     auth,
     error::Refusal,
     metrics,
@@ -73,6 +77,14 @@ impl App {
         drop(limits);
         Ok(caller)
     }
+
+    /// Takes in what the caller reports; `wait`s, where that is asked for, until it is stored.
+    ///
+    /// # Errors
+    /// When the server has no GameServer yet.
+    pub(crate) async fn tell(&self, caller: &Caller, told: Told, wait: bool) -> Result<Outcome, Refusal> {
+        self.reports.report(caller, told.at(clock()), wait).await
+    }
 }
 
 /// What answers requests; `compat` adds the paths of the other system.
@@ -94,17 +106,17 @@ pub(crate) fn router(app: Arc<App>, compat: bool) -> Router {
 fn handler(operation: &Operation) -> MethodRouter<Arc<App>> {
     match operation.id {
         "readSelf" => get(native::read_self),
-        "reportPlayers" => put(native::report_players),
-        "reportState" => put(native::report_state),
-        "reportHealth" => put(native::report_health),
-        "report" => put(native::report),
+        "reportPlayers" => put(native::report::<PlayersBody>),
+        "reportState" => put(native::report::<StateBody>),
+        "reportHealth" => put(native::report::<HealthBody>),
+        "report" => put(native::report::<ReportBody>),
         "heartbeat" => post(native::heartbeat),
         "askForDeletion" => post(native::ask_for_deletion),
         "document" => get(native::document),
         "healthz" => get(native::healthz),
-        "setActivePlayers" => post(compat::set_active_players),
-        "setState" | "setStateOtherSpelling" => post(compat::set_state),
-        "setHealth" | "setHealthOtherSpelling" => post(compat::set_health),
+        "setActivePlayers" => post(compat::report::<ActivePlayers>),
+        "setState" | "setStateOtherSpelling" => post(compat::report::<StateSaid>),
+        "setHealth" | "setHealthOtherSpelling" => post(compat::report::<HealthSaid>),
         "setMarkedForDeletion" => post(compat::set_marked_for_deletion),
         "listRunning" => get(compat::list_running),
         "createCollection" => post(compat::refuse_create),

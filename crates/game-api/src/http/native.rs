@@ -15,14 +15,9 @@ use serde_json::value::RawValue;
 
 use super::{
     App, answer,
-    body::{self, HealthBody, PlayersBody, ReportBody, StateBody},
+    body::{self, Told},
 };
-use crate::{
-    apply::clock,
-    error::Refusal,
-    observe::Caller,
-    plan::report::{Condition, News, Players, Said},
-};
+use crate::{error::Refusal, observe::Caller};
 
 type Answer = Result<Response, Refusal>;
 
@@ -104,56 +99,16 @@ pub(super) async fn read_self(State(app): State<Arc<App>>, headers: HeaderMap) -
     Ok(answer::json(StatusCode::OK, &itself))
 }
 
-pub(super) async fn report_players(
+/// Reports of every kind.
+pub(super) async fn report<T: body::Report>(
     State(app): State<Arc<App>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
     let caller = app.caller(&headers).await?;
-    let said: PlayersBody = body::json(&headers, body).await?;
-    let players = body::players(said.count, said.capacity)?;
-    tell(&app, &caller, Some(players), None, query.as_deref()).await
-}
-
-pub(super) async fn report_state(
-    State(app): State<Arc<App>>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-    body: Body,
-) -> Answer {
-    let caller = app.caller(&headers).await?;
-    let said: StateBody = body::json(&headers, body).await?;
-    let condition = body::condition(Some(said.state), None, None)?;
-    tell(&app, &caller, None, condition, query.as_deref()).await
-}
-
-pub(super) async fn report_health(
-    State(app): State<Arc<App>>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-    body: Body,
-) -> Answer {
-    let caller = app.caller(&headers).await?;
-    let said: HealthBody = body::json(&headers, body).await?;
-    let condition = body::condition(None, Some(said.health), said.reason)?;
-    tell(&app, &caller, None, condition, query.as_deref()).await
-}
-
-pub(super) async fn report(
-    State(app): State<Arc<App>>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-    body: Body,
-) -> Answer {
-    let caller = app.caller(&headers).await?;
-    let said: ReportBody = body::json(&headers, body).await?;
-    let players = said
-        .players
-        .map(|players| body::players(players.count, players.capacity))
-        .transpose()?;
-    let condition = body::condition(said.state, said.health, said.health_reason)?;
-    tell(&app, &caller, players, condition, query.as_deref()).await
+    let said: T = body::json(&headers, body).await?;
+    tell(&app, &caller, said.told()?, query.as_deref()).await
 }
 
 pub(super) async fn heartbeat(
@@ -164,7 +119,7 @@ pub(super) async fn heartbeat(
 ) -> Answer {
     let caller = app.caller(&headers).await?;
     body::none(&headers, body).await?;
-    tell(&app, &caller, None, None, query.as_deref()).await
+    tell(&app, &caller, Told::default(), query.as_deref()).await
 }
 
 pub(super) async fn ask_for_deletion(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Answer {
@@ -182,14 +137,8 @@ pub(super) async fn healthz() -> Response {
     StatusCode::OK.into_response()
 }
 
-/// Reports what was said.
-async fn tell(
-    app: &App,
-    caller: &Caller,
-    players: Option<Players>,
-    condition: Option<Condition>,
-    query: Option<&str>,
-) -> Answer {
+/// Reports what was said, and answers as the caller asks for it.
+async fn tell(app: &App, caller: &Caller, told: Told, query: Option<&str>) -> Answer {
     let wait = match query {
         None | Some("" | "wait=false") => false,
         Some("wait=true") => true,
@@ -199,23 +148,5 @@ async fn tell(
             ));
         }
     };
-    let outcome = app.reports.report(caller, news(players, condition), wait).await?;
-    Ok(answer::outcome(outcome))
-}
-
-/// What was said now.
-pub(super) fn news(players: Option<Players>, condition: Option<Condition>) -> News {
-    let at = clock();
-    News {
-        players: players.map(|value| Said {
-            value,
-            at,
-            answered: false,
-        }),
-        condition: condition.map(|value| Said {
-            value,
-            at,
-            answered: false,
-        }),
-    }
+    Ok(answer::outcome(app.tell(caller, told, wait).await?))
 }

@@ -15,6 +15,17 @@ pub(crate) struct Said<T> {
     pub answered: bool,
 }
 
+impl<T> Said<T> {
+    /// Said a moment ago, by somebody who waits for the answer.
+    pub(crate) fn now(value: T, at: Timestamp) -> Self {
+        Self {
+            value,
+            at,
+            answered: false,
+        }
+    }
+}
+
 /// Players, as a server reports them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Players {

@@ -30,15 +30,6 @@ pub(crate) struct GameServerView {
 }
 
 impl GameServerView {
-    /// Whether this is the record of `pod` rather than of an earlier one of its name. One without a controller, made by hand
-    /// or restored without owners, is taken for this Pod's.
-    pub(crate) fn is_of(&self, pod: &PodView) -> bool {
-        self.metadata.controller().is_none_or(|owner| {
-            let set = pod.metadata.controller().map(|set| set.uid.as_str());
-            owner.uid == pod.metadata.uid || Some(owner.uid.as_str()) == set
-        })
-    }
-
     /// Whether this very Pod is being taken away, and why.
     pub(crate) fn claim_on(&self, pod: &PodView) -> Option<&DeletionClaim> {
         self.claim

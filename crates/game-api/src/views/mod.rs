@@ -12,9 +12,11 @@ use api_types::{Meta, keys::label};
 
 /// Who an object is, who owns it and which set it is labelled with.
 fn identity(mut metadata: Meta) -> Meta {
-    metadata.labels.retain(|key, _| key == label::OWNER_GSS);
-    metadata.annotations.clear();
-    metadata.finalizers.clear();
-    metadata.creation_timestamp = None;
-    metadata
+    let mut labels = std::mem::take(&mut metadata.labels);
+    labels.retain(|key, _| key == label::OWNER_GSS);
+    Meta {
+        labels,
+        creation_timestamp: None,
+        ..metadata.into_identity()
+    }
 }

@@ -73,7 +73,7 @@ struct WireVolumeStatus {
 impl From<WireClaim> for ClaimView {
     fn from(claim: WireClaim) -> Self {
         Self {
-            metadata: identity(claim.metadata),
+            metadata: claim.metadata.into_identity().without_owners(),
             volume_name: claim.spec.volume_name.filter(|name| !name.is_empty()),
         }
     }
@@ -82,18 +82,10 @@ impl From<WireClaim> for ClaimView {
 impl From<WireVolume> for VolumeView {
     fn from(volume: WireVolume) -> Self {
         Self {
-            metadata: identity(volume.metadata),
+            metadata: volume.metadata.into_identity().without_owners(),
             claim: volume.spec.claim_ref.map(|claim| (claim.namespace, claim.name)),
             reason: volume.status.reason.unwrap_or_default(),
             message: volume.status.message.unwrap_or_default(),
         }
     }
-}
-
-fn identity(mut metadata: Meta) -> Meta {
-    metadata.labels.clear();
-    metadata.annotations.clear();
-    metadata.owner_references.clear();
-    metadata.finalizers.clear();
-    metadata
 }

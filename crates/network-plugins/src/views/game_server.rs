@@ -3,7 +3,7 @@
 use api_types::{GameServerCondition, NetworkStatus, keys, views::Meta};
 use serde::Deserialize;
 
-use super::{PodView, identity, is_same, null_as_default};
+use super::{is_same, null_as_default};
 
 /// A GameServer as this controller keeps it.
 #[derive(Debug, Clone, Deserialize)]
@@ -18,15 +18,6 @@ pub(crate) struct GameServerView {
 }
 
 impl GameServerView {
-    /// Whether this is the record of `pod` rather than of an earlier one of its name. One without a controller, made by
-    /// hand or restored without owners, is taken for this Pod's.
-    pub(crate) fn is_of(&self, pod: &PodView) -> bool {
-        self.metadata.controller().is_none_or(|owner| {
-            let set = pod.metadata.controller().map(|set| set.uid.as_str());
-            owner.uid == pod.metadata.uid || Some(owner.uid.as_str()) == set
-        })
-    }
-
     /// Whether it says anything about a network.
     pub(crate) fn has_network(&self) -> bool {
         self.condition.is_some() || self.network != NetworkStatus::default()
@@ -59,7 +50,7 @@ struct WireStatus {
 impl From<WireGameServer> for GameServerView {
     fn from(game_server: WireGameServer) -> Self {
         Self {
-            metadata: identity(game_server.metadata),
+            metadata: game_server.metadata.into_identity(),
             network: game_server.status.network_status,
             condition: game_server
                 .status

@@ -19,14 +19,6 @@ pub(crate) use set::SetView;
 use api_types::views::Meta;
 use serde::Deserialize as _;
 
-/// Who an object is, and who owns it.
-fn identity(mut metadata: Meta) -> Meta {
-    metadata.labels.clear();
-    metadata.annotations.clear();
-    metadata.finalizers.clear();
-    metadata
-}
-
 /// Whether both are the same object under the same owners, both or neither of them on its way out.
 fn is_same(one: &Meta, other: &Meta) -> bool {
     one.uid == other.uid

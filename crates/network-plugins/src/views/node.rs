@@ -3,7 +3,7 @@
 use api_types::views::Meta;
 use serde::Deserialize;
 
-use super::{identity, null_as_default};
+use super::null_as_default;
 
 /// A Node as this controller keeps it.
 #[derive(Debug, Clone, Deserialize)]
@@ -56,7 +56,7 @@ impl From<WireNode> for NodeView {
     fn from(node: WireNode) -> Self {
         Self {
             address: address(&node.status.addresses),
-            metadata: identity(node.metadata),
+            metadata: node.metadata.into_identity(),
         }
     }
 }

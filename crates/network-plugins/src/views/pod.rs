@@ -8,7 +8,7 @@ use api_types::{
 };
 use serde::Deserialize;
 
-use super::{identity, is_same, null_as_default};
+use super::{is_same, null_as_default};
 use crate::params::Protocol;
 
 /// A Pod as this controller keeps it.
@@ -146,7 +146,7 @@ impl From<WirePod> for PodView {
         if network_type.is_empty() {
             // Not kept: the watch drops it.
             return Self {
-                metadata: identity(metadata),
+                metadata: metadata.into_identity(),
                 facts: PodFacts::default(),
             };
         }
@@ -185,7 +185,7 @@ impl From<WirePod> for PodView {
             host_ports,
         };
         Self {
-            metadata: identity(metadata),
+            metadata: metadata.into_identity(),
             facts,
         }
     }

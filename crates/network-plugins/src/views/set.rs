@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use api_types::views::Meta;
 use serde::Deserialize;
 
-use super::{identity, is_same, null_as_default};
+use super::{is_same, null_as_default};
 
 /// A GameServerSet as this controller keeps it.
 #[derive(Debug, Clone, Deserialize)]
@@ -67,7 +67,7 @@ impl From<WireSet> for SetView {
         let containers = set.spec.game_server_template.spec.containers.into_iter();
         let has_network = set.spec.network.is_some();
         Self {
-            metadata: identity(set.metadata),
+            metadata: set.metadata.into_identity(),
             has_network,
             images: containers
                 .filter(|_| has_network)

@@ -3,8 +3,6 @@
 use api_types::{GameServerCondition, keys, views::Meta};
 use serde::Deserialize;
 
-use super::{PodView, identity};
-
 /// A GameServer as this controller keeps it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(from = "WireGameServer")]
@@ -20,15 +18,6 @@ pub(crate) struct GameServerView {
 }
 
 impl GameServerView {
-    /// Whether this is the record of `pod` rather than of an earlier one of its name. One without a controller, made by
-    /// hand or restored without owners, is taken for this Pod's.
-    pub(crate) fn is_of(&self, pod: &PodView) -> bool {
-        self.metadata.controller().is_none_or(|owner| {
-            let set = pod.metadata.controller().map(|set| set.uid.as_str());
-            owner.uid == pod.metadata.uid || Some(owner.uid.as_str()) == set
-        })
-    }
-
     /// Whether what is to be written may differ between the two.
     pub(crate) fn differs(&self, other: &Self) -> bool {
         let seen = |it: &Self| (it.metadata.uid.clone(), it.metadata.owner_references.clone());
@@ -61,7 +50,7 @@ impl From<WireGameServer> for GameServerView {
                 .labels
                 .remove(keys::label::NODE_NAME)
                 .map(|name| name.to_string()),
-            metadata: identity(metadata),
+            metadata: metadata.into_identity(),
             public_ip: game_server.status.public_ip,
             condition: game_server
                 .status

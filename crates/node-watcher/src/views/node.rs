@@ -3,8 +3,6 @@
 use api_types::views::Meta;
 use serde::Deserialize;
 
-use super::identity;
-
 /// A Node as this controller keeps it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(from = "WireNode")]
@@ -174,7 +172,7 @@ impl From<WireNode> for NodeView {
                 troubles,
                 taints,
             },
-            metadata: identity(node.metadata),
+            metadata: node.metadata.into_identity(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use api_types::views::Meta;
 use serde::Deserialize;
 
-use super::{Taint, identity};
+use super::Taint;
 
 /// A Pod as this controller keeps it.
 #[derive(Debug, Clone, Deserialize)]
@@ -75,7 +75,7 @@ struct WireSpec {
 impl From<WirePod> for PodView {
     fn from(pod: WirePod) -> Self {
         Self {
-            metadata: identity(pod.metadata),
+            metadata: pod.metadata.into_identity(),
             node_name: pod.spec.node_name.filter(|name| !name.is_empty()),
             tolerations: pod
                 .spec

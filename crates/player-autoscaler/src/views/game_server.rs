@@ -1,19 +1,17 @@
 //! A GameServer: whose it is, whether it stays, and its players.
 
 use api_types::{
-    keys::label,
     ops_state,
-    views::{Meta, shared},
+    views::{Meta, ScaledServer, shared},
 };
 use controller_kit::key::ObjectKey;
 use serde::Deserialize;
 
-use super::identity;
 use crate::totals::Share;
 
 /// A GameServer as this controller keeps it.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(from = "WireServer")]
+#[serde(from = "ScaledServer")]
 pub(crate) struct GameServerView {
     /// Identity.
     pub metadata: Meta,
@@ -21,100 +19,39 @@ pub(crate) struct GameServerView {
     pub share: Option<(ObjectKey, Share)>,
 }
 
-#[derive(Deserialize)]
-struct WireServer {
-    metadata: Meta,
-    #[serde(default)]
-    spec: WireSpec,
-    #[serde(default)]
-    status: WireStatus,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct WireSpec {
-    ops_state: Option<String>,
-    marked_for_deletion: bool,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct WireStatus {
-    current_state: Option<String>,
-    deletion_claim: Option<Present>,
-    players: WirePlayers,
-    reported: WireReported,
-    pod_status: WirePodStatus,
-}
-
-/// Something whose being there is all that matters.
-#[derive(Deserialize)]
-struct Present {}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct WirePlayers {
-    count: u32,
-    capacity: Option<u32>,
-    reported_at: Option<String>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct WireReported {
-    #[serde(rename = "podUID")]
-    pod_uid: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct WirePodStatus {
-    start_time: Option<String>,
-}
-
-impl WireServer {
-    /// Whether the server will not be there for new players: its place in the set is, or is about to be, another's.
-    fn leaves(&self) -> bool {
-        let state = self.status.current_state.as_deref();
-        self.metadata.is_terminating()
-            || self.spec.marked_for_deletion
-            || self.status.deletion_claim.is_some()
-            || matches!(state, Some("Deleting" | "PreDelete"))
-            || self.spec.ops_state.as_deref() == Some(ops_state::KILL)
+/// Whether the players were reported by the Pod that is there now.
+fn is_fresh(server: &ScaledServer) -> bool {
+    let reporter = server.status.reported.pod_uid.as_str();
+    let owner = server.metadata.controller().filter(|owner| owner.kind == "Pod");
+    if let Some(pod) = owner {
+        return pod.uid == reporter;
     }
-
-    /// Whether the players were reported by the Pod that is there now.
-    fn is_fresh(&self) -> bool {
-        let reporter = self.status.reported.pod_uid.as_str();
-        let owner = self.metadata.controller().filter(|owner| owner.kind == "Pod");
-        if let Some(pod) = owner {
-            return pod.uid == reporter;
-        }
-        // The record outlives its Pods: what was last said before this one started was said by one before it.
-        let time = |text: &Option<String>| text.as_deref()?.parse::<jiff::Timestamp>().ok();
-        let reported = time(&self.status.players.reported_at);
-        let started = time(&self.status.pod_status.start_time);
-        reported
-            .zip(started)
-            .is_none_or(|(reported, started)| reported >= started)
-    }
+    // The record outlives its Pods: what was last said before this one started was said by one before it.
+    let time = |text: &Option<String>| text.as_deref()?.parse::<jiff::Timestamp>().ok();
+    let reported = time(&server.status.players.reported_at);
+    let started = time(&server.status.pod_status.start_time);
+    reported
+        .zip(started)
+        .is_none_or(|(reported, started)| reported >= started)
 }
 
-impl From<WireServer> for GameServerView {
-    fn from(server: WireServer) -> Self {
-        let set = server.metadata.label(label::OWNER_GSS).map(|name| {
+impl From<ScaledServer> for GameServerView {
+    fn from(server: ScaledServer) -> Self {
+        let set = server.owner_set().map(|name| {
             let namespace = shared(&server.metadata.namespace);
             ObjectKey::new(namespace, shared(name))
         });
-        let fresh = server.is_fresh();
+        let fresh = is_fresh(&server);
         let share = Share {
             players: if fresh { server.status.players.count } else { 0 },
             capacity: server.status.players.capacity.filter(|_| fresh),
         };
-        let stays = !server.leaves();
+        // Killed, it goes with its players.
+        let killed = server.spec.ops_state.as_deref() == Some(ops_state::KILL);
+        let stays = !server.leaves() && !killed;
         Self {
             share: set.filter(|_| stays).map(|set| (set, share)),
-            metadata: identity(server.metadata),
+            metadata: server.metadata.into_identity().without_owners(),
         }
     }
 }

@@ -7,8 +7,6 @@ use api_types::{
 use controller_kit::key::ObjectKey;
 use serde::Deserialize;
 
-use super::identity;
-
 /// A HorizontalPodAutoscaler: what it scales.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(from = "WireScaler")]
@@ -64,7 +62,7 @@ impl From<WireScaler> for HpaView {
     fn from(wire: WireScaler) -> Self {
         Self {
             set: wire.set(),
-            metadata: identity(wire.metadata),
+            metadata: wire.metadata.into_identity().without_owners(),
         }
     }
 }
@@ -73,7 +71,7 @@ impl From<WireScaler> for ScaledObjectView {
     fn from(wire: WireScaler) -> Self {
         Self {
             set: wire.set(),
-            metadata: identity(wire.metadata),
+            metadata: wire.metadata.into_identity().without_owners(),
         }
     }
 }

@@ -7,8 +7,6 @@ use api_types::{
 };
 use serde::Deserialize;
 
-use super::identity;
-
 /// A GameServerSet as this controller keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(from = "WireSet")]
@@ -97,7 +95,7 @@ impl From<WireSet> for SetView {
             status: set.status.player_autoscaling,
             observed_generation: set.status.observed_generation,
             available: set.status.available_replicas,
-            metadata: identity(set.metadata),
+            metadata: set.metadata.into_identity().without_owners(),
         }
     }
 }

@@ -109,7 +109,7 @@ struct Edge<'a> {
 pub(crate) fn plan(observed: &Observed<'_>, now: &str) -> Plan {
     let Observed { set, pod, server, .. } = *observed;
     let gone = pod.metadata.is_terminating() || server.metadata.is_terminating();
-    if gone || !pod.is_of(&set.metadata.uid) || !server.is_of(pod) {
+    if gone || !pod.is_of(&set.metadata.uid) || !server.metadata.is_record_of(&pod.metadata) {
         return Plan::default();
     }
     let mut record = server.record.clone();

@@ -3,7 +3,6 @@
 use api_types::{GameServerSpec, ServiceQualityCondition, keys::annotation, views::Meta};
 use serde::Deserialize;
 
-use super::PodView;
 use crate::plan::Record;
 
 /// A GameServer as this controller keeps it.
@@ -23,15 +22,6 @@ pub(crate) struct GameServerView {
 }
 
 impl GameServerView {
-    /// Whether this is the record of `pod` rather than of an earlier one of its name. One without a controller, made by
-    /// hand or restored without owners, is taken for this Pod's.
-    pub(crate) fn is_of(&self, pod: &PodView) -> bool {
-        self.metadata.controller().is_none_or(|owner| {
-            let set = pod.metadata.controller().map(|set| set.uid.as_str());
-            owner.uid == pod.metadata.uid || Some(owner.uid.as_str()) == set
-        })
-    }
-
     /// Whether there may be something to do for the one and not for the other. What people write into the spec is
     /// nothing to act on: only results are.
     pub(crate) fn differs(&self, other: &Self) -> bool {

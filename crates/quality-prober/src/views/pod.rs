@@ -9,8 +9,6 @@ use api_types::{
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::identity;
-
 /// A Pod as this controller keeps it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(from = "WirePod")]
@@ -176,7 +174,7 @@ impl From<WirePod> for PodView {
                 .remove(label::OWNER_GSS)
                 .unwrap_or_else(|| "".into()),
             ops_state: metadata.labels.remove(label::GS_OPS_STATE),
-            metadata: identity(metadata),
+            metadata: metadata.into_identity(),
             ip: status.pod_ip.filter(|ip| !ip.is_empty()),
             containers: containers.map(|wire| container(wire, &statuses)).collect(),
             qualities: status

@@ -3,8 +3,6 @@
 use api_types::{ServiceQuality, views::Meta};
 use serde::Deserialize;
 
-use super::identity;
-
 /// A GameServerSet as this controller keeps it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(from = "WireSet")]
@@ -38,7 +36,7 @@ struct WireSpec {
 impl From<WireSet> for SetView {
     fn from(set: WireSet) -> Self {
         Self {
-            metadata: identity(set.metadata),
+            metadata: set.metadata.into_identity(),
             qualities: set.spec.service_qualities.unwrap_or_default(),
         }
     }

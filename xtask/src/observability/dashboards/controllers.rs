@@ -75,16 +75,13 @@ fn sets() -> Row {
                     "max by (condition) (gamekeeper_gss_set_conditions)",
                     "{{condition}}",
                 ),
-            Panel::lines("Passes", Unit::Rate)
-                .ask(rate("gamekeeper_gss_passes_total", "", "result"), "{{result}}"),
-            Panel::lines("Time to decide", Unit::Seconds).quantiles("gamekeeper_gss_plan_seconds", ""),
-            Panel::lines("Plan records", Unit::Rate)
-                .ask(rate("gamekeeper_gss_plans_total", "", "outcome"), "{{outcome}}"),
+            Panel::rates("Passes", "gamekeeper_gss_passes_total", "result"),
+            Panel::times("Time to decide", "gamekeeper_gss_plan_seconds"),
+            Panel::rates("Plan records", "gamekeeper_gss_plans_total", "outcome"),
             Panel::lines("Scale-ins that began to wait", Unit::Rate)
                 .about("For allocated servers, under protectAllocated.")
-                .ask(rate("gamekeeper_gss_scale_ins_blocked_total", "", ""), "blocked"),
-            Panel::lines("Failures of servers", Unit::Rate)
-                .ask(rate("gamekeeper_gss_failures_total", "", "why"), "{{why}}"),
+                .rate("gamekeeper_gss_scale_ins_blocked_total", "blocked"),
+            Panel::rates("Failures of servers", "gamekeeper_gss_failures_total", "why"),
         ],
     )
 }
@@ -94,75 +91,71 @@ fn pods() -> Row {
         "Pods",
         vec![
             Panel::lines("Created and deleted", Unit::Rate)
-                .ask(rate("gamekeeper_gss_pods_created_total", "", ""), "created")
-                .ask(
-                    rate("gamekeeper_gss_pods_deleted_total", "", "reason"),
-                    "{{reason}}",
-                ),
-            Panel::lines("Creations refused", Unit::Rate).ask(
-                rate("gamekeeper_gss_creations_refused_total", "", "category"),
-                "{{category}}",
+                .rate("gamekeeper_gss_pods_created_total", "created")
+                .rate_by("gamekeeper_gss_pods_deleted_total", "reason"),
+            Panel::rates(
+                "Creations refused",
+                "gamekeeper_gss_creations_refused_total",
+                "category",
             ),
-            Panel::lines("Volume claims", Unit::Rate).ask(
-                rate("gamekeeper_gss_volume_claims_total", "", "outcome"),
-                "{{outcome}}",
-            ),
+            Panel::rates("Volume claims", "gamekeeper_gss_volume_claims_total", "outcome"),
         ],
     )
 }
 
 fn claims() -> Row {
     row(
-            "Claims and hooks",
-            vec![
-                Panel::lines("Claims", Unit::Rate)
-                    .about("raced, refused, joined: an allocation or players were there first, and the server stays.")
-                    .ask(rate("gamekeeper_gss_claims_total", "", "outcome"), "{{outcome}}"),
-                Panel::lines("PodDisruptionBudgets written", Unit::Rate)
-                    .about("restored: somebody else had changed one.")
-                    .ask(rate("gamekeeper_gss_disruption_budgets_total", "", "outcome"), "{{outcome}}"),
-                Panel::lines("Servers with a claim", Unit::Count)
-                    .ask("max by (reason) (gamekeeper_gss_claims_held)", "{{reason}}"),
-                Panel::lines("Oldest claim", Unit::Seconds)
-                    .ask(age("gamekeeper_gss_claims_oldest_timestamp_seconds", "reason"), "{{reason}}")
-                    .quiet("no Pod waits for its end"),
-                Panel::lines("Servers that wait for a hook", Unit::Count)
-                    .ask("max by (hook) (gamekeeper_gss_hooks_waiting)", "{{hook}}"),
-                Panel::lines("Longest wait for a hook", Unit::Seconds)
-                    .ask(age("gamekeeper_gss_hooks_oldest_timestamp_seconds", "hook"), "{{hook}}")
-                    .quiet("nothing waits for a hook"),
-                Panel::lines("preDelete hooks entered", Unit::Rate)
-                    .ask(rate("gamekeeper_gss_hooks_entered_total", "", ""), "Pods"),
-            ],
-        )
+        "Claims and hooks",
+        vec![
+            Panel::rates("Claims", "gamekeeper_gss_claims_total", "outcome").about(
+                "raced, refused, joined: an allocation or players were there first, and the server stays.",
+            ),
+            Panel::rates(
+                "PodDisruptionBudgets written",
+                "gamekeeper_gss_disruption_budgets_total",
+                "outcome",
+            )
+            .about("restored: somebody else had changed one."),
+            Panel::most("Servers with a claim", "gamekeeper_gss_claims_held", "reason"),
+            Panel::lines("Oldest claim", Unit::Seconds)
+                .ask(
+                    age("gamekeeper_gss_claims_oldest_timestamp_seconds", "reason"),
+                    "{{reason}}",
+                )
+                .quiet("no Pod waits for its end"),
+            Panel::most(
+                "Servers that wait for a hook",
+                "gamekeeper_gss_hooks_waiting",
+                "hook",
+            ),
+            Panel::lines("Longest wait for a hook", Unit::Seconds)
+                .ask(
+                    age("gamekeeper_gss_hooks_oldest_timestamp_seconds", "hook"),
+                    "{{hook}}",
+                )
+                .quiet("nothing waits for a hook"),
+            Panel::lines("preDelete hooks entered", Unit::Rate)
+                .rate("gamekeeper_gss_hooks_entered_total", "Pods"),
+        ],
+    )
 }
 
 fn updates() -> Row {
     row(
         "Updates",
         vec![
-            Panel::lines("Sets whose update waits", Unit::Count)
-                .about("AllocatedServers: as protectAllocated asks.")
-                .ask(
-                    "max by (reason) (gamekeeper_gss_sets_update_blocked)",
-                    "{{reason}}",
-                ),
-            Panel::lines("Pods updated", Unit::Rate)
-                .ask(rate("gamekeeper_gss_updates_total", "", "kind"), "{{kind}}"),
+            Panel::most(
+                "Sets whose update waits",
+                "gamekeeper_gss_sets_update_blocked",
+                "reason",
+            )
+            .about("AllocatedServers: as protectAllocated asks."),
+            Panel::rates("Pods updated", "gamekeeper_gss_updates_total", "kind"),
             Panel::lines("Updates that began to wait", Unit::Rate)
-                .ask(
-                    rate("gamekeeper_gss_updates_stuck_total", "", ""),
-                    "stuck for ten minutes",
-                )
-                .ask(rate("gamekeeper_gss_updates_blocked_total", "", ""), "blocked")
-                .ask(
-                    rate("gamekeeper_gss_updates_overtaken_total", "", ""),
-                    "steps overtaken",
-                ),
-            Panel::lines("Revisions", Unit::Rate).ask(
-                rate("gamekeeper_gss_revisions_total", "", "outcome"),
-                "{{outcome}}",
-            ),
+                .rate("gamekeeper_gss_updates_stuck_total", "stuck for ten minutes")
+                .rate("gamekeeper_gss_updates_blocked_total", "blocked")
+                .rate("gamekeeper_gss_updates_overtaken_total", "steps overtaken"),
+            Panel::rates("Revisions", "gamekeeper_gss_revisions_total", "outcome"),
         ],
     )
 }
@@ -171,14 +164,14 @@ fn gs() -> Vec<Row> {
     vec![row(
         "GameServers",
         vec![
-            Panel::parts("By state", Unit::Count).ask("max by (state) (gamekeeper_gs_by_state)", "{{state}}"),
-            Panel::parts("By opsState", Unit::Count)
-                .ask("max by (ops_state) (gamekeeper_gs_by_ops_state)", "{{ops_state}}"),
-            Panel::lines("Created", Unit::Rate).ask(rate("gamekeeper_gs_created_total", "", ""), "created"),
-            Panel::lines("Deleted", Unit::Rate)
-                .ask(rate("gamekeeper_gs_deleted_total", "", "reason"), "{{reason}}"),
-            Panel::lines("From a ready Pod to the status", Unit::Seconds)
-                .quantiles("gamekeeper_gs_ready_to_status_seconds", ""),
+            Panel::most("By state", "gamekeeper_gs_by_state", "state").stacked(),
+            Panel::most("By opsState", "gamekeeper_gs_by_ops_state", "ops_state").stacked(),
+            Panel::lines("Created", Unit::Rate).rate("gamekeeper_gs_created_total", "created"),
+            Panel::rates("Deleted", "gamekeeper_gs_deleted_total", "reason"),
+            Panel::times(
+                "From a ready Pod to the status",
+                "gamekeeper_gs_ready_to_status_seconds",
+            ),
         ],
     )]
 }
@@ -193,7 +186,7 @@ fn pod_sync() -> Vec<Row> {
                     .ask("max(gamekeeper_pod_sync_gap_oldest_seconds)", "oldest"),
                 Panel::lines("Servers behind", Unit::Count).ask("sum(gamekeeper_pod_sync_gap_servers)", "servers"),
                 Panel::lines("Servers told of in events SyncGap", Unit::Rate)
-                    .ask(rate("gamekeeper_pod_sync_gap_warnings_total", "", ""), "servers"),
+                    .rate("gamekeeper_pod_sync_gap_warnings_total", "servers"),
             ],
         ),
         row(
@@ -203,15 +196,14 @@ fn pod_sync() -> Vec<Row> {
                     .about("From the event of a change to the acknowledged patch of the Pod.")
                     .quantiles("gamekeeper_pod_sync_seconds", "trigger=\"gameserver\""),
                 Panel::lines("Difference to patch, p99 by trigger", Unit::Seconds).ask(p99(""), "{{trigger}}"),
-                Panel::lines("Patches by what was in them", Unit::Rate)
-                    .ask(rate("gamekeeper_pod_sync_patches_total", "", "kind"), "{{kind}}"),
+                Panel::rates("Patches by what was in them", "gamekeeper_pod_sync_patches_total", "kind"),
                 Panel::lines("Patches that met a newer Pod, or were refused", Unit::Rate)
-                    .ask(rate("gamekeeper_pod_sync_conflicts_total", "", ""), "conflicts")
-                    .ask(rate("gamekeeper_pod_sync_refused_total", "", ""), "refused"),
+                    .rate("gamekeeper_pod_sync_conflicts_total", "conflicts")
+                    .rate("gamekeeper_pod_sync_refused_total", "refused"),
                 Panel::lines("Values skipped, runs behind", Unit::Rate)
                     .about("Values that no label can hold; runs in which the Pod showed a newer GameServer than the cache.")
-                    .ask(rate("gamekeeper_pod_sync_skipped_values_total", "", ""), "values skipped")
-                    .ask(rate("gamekeeper_pod_sync_behind_total", "", ""), "runs behind"),
+                    .rate("gamekeeper_pod_sync_skipped_values_total", "values skipped")
+                    .rate("gamekeeper_pod_sync_behind_total", "runs behind"),
             ],
         ),
         row(
@@ -222,8 +214,7 @@ fn pod_sync() -> Vec<Row> {
                 Panel::lines("Shards owned and shards there are", Unit::Count)
                     .ask("sum by (group) (gamekeeper_shards_owned{controller=\"pod-sync\"})", "{{group}}, owned")
                     .ask("max by (group) (gamekeeper_shards{controller=\"pod-sync\"})", "{{group}}, all"),
-                Panel::lines("Shards that moved", Unit::Rate)
-                    .ask(rate("gamekeeper_shard_moves_total", "", "change"), "{{change}}"),
+                Panel::rates("Shards that moved", "gamekeeper_shard_moves_total", "change"),
             ],
         ),
     ]
@@ -256,14 +247,14 @@ fn node_watcher() -> Vec<Row> {
                     ),
                     "not significant",
                 ),
-            Panel::lines("Conditions NodeNormal written", Unit::Rate).ask(
-                rate("gamekeeper_node_watcher_conditions_total", "", "status"),
-                "{{status}}",
+            Panel::rates(
+                "Conditions NodeNormal written",
+                "gamekeeper_node_watcher_conditions_total",
+                "status",
             ),
             Panel::lines("Labels node-name written", Unit::Rate)
-                .ask(rate("gamekeeper_node_watcher_labels_total", "", ""), "labels"),
-            Panel::lines("From a change to its write", Unit::Seconds)
-                .quantiles("gamekeeper_node_watcher_seconds", ""),
+                .rate("gamekeeper_node_watcher_labels_total", "labels"),
+            Panel::times("From a change to its write", "gamekeeper_node_watcher_seconds"),
         ],
     )]
 }
@@ -273,8 +264,12 @@ fn network() -> Vec<Row> {
         row(
             "Networks",
             vec![
-                Panel::parts("Servers by their network's state", Unit::Count)
-                    .ask("max by (state) (gamekeeper_network_servers)", "{{state}}"),
+                Panel::most(
+                    "Servers by their network's state",
+                    "gamekeeper_network_servers",
+                    "state",
+                )
+                .stacked(),
                 Panel::lines("Longest without a network", Unit::Seconds)
                     .ask(
                         age("gamekeeper_network_not_ready_oldest_timestamp_seconds", ""),
@@ -289,10 +284,7 @@ fn network() -> Vec<Row> {
                     rate("gamekeeper_network_writes_total", "", "resource, verb"),
                     "{{verb}} {{resource}}",
                 ),
-                Panel::lines("Warnings", Unit::Rate).ask(
-                    rate("gamekeeper_network_problems_total", "", "reason"),
-                    "{{reason}}",
-                ),
+                Panel::rates("Warnings", "gamekeeper_network_problems_total", "reason"),
             ],
         ),
         row(
@@ -300,11 +292,8 @@ fn network() -> Vec<Row> {
             vec![
                 Panel::lines("Ports given", Unit::Count).ask("max(gamekeeper_network_ports)", "ports"),
                 Panel::lines("Writes to the records", Unit::Rate)
-                    .ask(rate("gamekeeper_network_port_writes_total", "", ""), "written")
-                    .ask(
-                        rate("gamekeeper_network_port_conflicts_total", "", ""),
-                        "too late, made anew",
-                    ),
+                    .rate("gamekeeper_network_port_writes_total", "written")
+                    .rate("gamekeeper_network_port_conflicts_total", "too late, made anew"),
             ],
         ),
     ]
@@ -327,30 +316,37 @@ fn quality() -> Vec<Row> {
                     quantile("0.99", "gamekeeper_quality_prober_run_seconds", "", "kind"),
                     "{{kind}}",
                 ),
-                Panel::lines("How late runs begin", Unit::Seconds)
-                    .quantiles("gamekeeper_quality_prober_skew_seconds", ""),
+                Panel::times("How late runs begin", "gamekeeper_quality_prober_skew_seconds"),
                 Panel::lines("Runs missed", Unit::Rate)
                     .about("The one before still ran, or waited for its turn.")
-                    .ask(rate("gamekeeper_quality_prober_missed_total", "", ""), "missed"),
+                    .rate("gamekeeper_quality_prober_missed_total", "missed"),
             ],
         ),
         row(
             "Conditions and actions",
             vec![
-                Panel::lines("Pod conditions written", Unit::Rate).ask(
-                    rate("gamekeeper_quality_prober_conditions_total", "", "status"),
-                    "{{status}}",
+                Panel::rates(
+                    "Pod conditions written",
+                    "gamekeeper_quality_prober_conditions_total",
+                    "status",
                 ),
-                Panel::lines("From a run to its condition", Unit::Seconds)
-                    .quantiles("gamekeeper_quality_prober_condition_seconds", ""),
-                Panel::lines("Results looked at for actions", Unit::Rate).ask(
-                    rate("gamekeeper_quality_prober_actions_total", "", "outcome"),
-                    "{{outcome}}",
+                Panel::times(
+                    "From a run to its condition",
+                    "gamekeeper_quality_prober_condition_seconds",
                 ),
-                Panel::lines("From a condition to its action", Unit::Seconds)
-                    .quantiles("gamekeeper_quality_prober_action_seconds", ""),
-                Panel::lines("From an action to the Pod's label", Unit::Seconds)
-                    .quantiles("gamekeeper_quality_prober_label_seconds", ""),
+                Panel::rates(
+                    "Results looked at for actions",
+                    "gamekeeper_quality_prober_actions_total",
+                    "outcome",
+                ),
+                Panel::times(
+                    "From a condition to its action",
+                    "gamekeeper_quality_prober_action_seconds",
+                ),
+                Panel::times(
+                    "From an action to the Pod's label",
+                    "gamekeeper_quality_prober_label_seconds",
+                ),
             ],
         ),
     ]
@@ -370,12 +366,15 @@ fn autoscaler() -> Vec<Row> {
                     "not able",
                 ),
             Panel::lines("Players", Unit::Count).ask("max(gamekeeper_player_autoscaler_players)", "players"),
-            Panel::lines("Changes of replicas", Unit::Rate).ask(
-                rate("gamekeeper_player_autoscaler_scales_total", "", "direction"),
-                "{{direction}}",
+            Panel::rates(
+                "Changes of replicas",
+                "gamekeeper_player_autoscaler_scales_total",
+                "direction",
             ),
-            Panel::lines("From a change to the replicas", Unit::Seconds)
-                .quantiles("gamekeeper_player_autoscaler_seconds", ""),
+            Panel::times(
+                "From a change to the replicas",
+                "gamekeeper_player_autoscaler_seconds",
+            ),
         ],
     )]
 }
@@ -385,10 +384,12 @@ fn scaler() -> Vec<Row> {
     vec![row(
         "Answers",
         vec![
-            Panel::parts("Servers by what they count as", Unit::Count).ask(
-                "max by (standing) (gamekeeper_external_scaler_servers)",
-                "{{standing}}",
-            ),
+            Panel::most(
+                "Servers by what they count as",
+                "gamekeeper_external_scaler_servers",
+                "standing",
+            )
+            .stacked(),
             Panel::lines("Requests of KEDA", Unit::Rate)
                 .ask(
                     rate("gamekeeper_external_scaler_requests_total", "", "method, code"),
@@ -396,10 +397,8 @@ fn scaler() -> Vec<Row> {
                 )
                 .all_quiet(NOBODY),
             Panel::lines("Streams", Unit::Count).ask("sum(gamekeeper_external_scaler_streams)", "open"),
-            Panel::lines("Messages pushed", Unit::Rate).ask(
-                rate("gamekeeper_external_scaler_pushes_total", "", ""),
-                "messages",
-            ),
+            Panel::lines("Messages pushed", Unit::Rate)
+                .rate("gamekeeper_external_scaler_pushes_total", "messages"),
         ],
     )]
 }
@@ -409,33 +408,45 @@ fn game_api() -> Vec<Row> {
         row(
             "Requests of servers",
             vec![
-                Panel::lines("Answered", Unit::Rate)
-                    .ask(rate("gamekeeper_game_api_requests_total", "", "endpoint, status"), "{{status}} {{endpoint}}"),
-                Panel::lines("Time to the answer, p99", Unit::Seconds)
-                    .ask(quantile("0.99", "gamekeeper_game_api_request_seconds", "", "endpoint"), "{{endpoint}}"),
-                Panel::lines("Refused", Unit::Rate)
-                    .ask(rate("gamekeeper_game_api_refused_total", "", "reason"), "{{reason}}"),
+                Panel::lines("Answered", Unit::Rate).ask(
+                    rate("gamekeeper_game_api_requests_total", "", "endpoint, status"),
+                    "{{status}} {{endpoint}}",
+                ),
+                Panel::lines("Time to the answer, p99", Unit::Seconds).ask(
+                    quantile("0.99", "gamekeeper_game_api_request_seconds", "", "endpoint"),
+                    "{{endpoint}}",
+                ),
+                Panel::rates("Refused", "gamekeeper_game_api_refused_total", "reason"),
             ],
         ),
         row(
             "Reports",
             vec![
-                Panel::lines("Reports", Unit::Rate)
-                    .about("known: nothing new; stored: written before the answer; accepted: to be written soon.")
-                    .ask(rate("gamekeeper_game_api_reports_total", "", "outcome"), "{{outcome}}"),
-                Panel::lines("Writes", Unit::Rate).ask(rate("gamekeeper_game_api_writes_total", "", "outcome"), "{{outcome}}"),
-                Panel::lines("Servers whose reports wait", Unit::Count).ask("sum(gamekeeper_game_api_pending)", "servers"),
+                Panel::rates("Reports", "gamekeeper_game_api_reports_total", "outcome").about(
+                    "known: nothing new; stored: written before the answer; accepted: to be written soon.",
+                ),
+                Panel::rates("Writes", "gamekeeper_game_api_writes_total", "outcome"),
+                Panel::lines("Servers whose reports wait", Unit::Count)
+                    .ask("sum(gamekeeper_game_api_pending)", "servers"),
             ],
         ),
         row(
             "Connections",
             vec![
-                Panel::parts("Open", Unit::Count)
-                    .ask("sum by (instance) (gamekeeper_game_api_connections)", "{{instance}}"),
-                Panel::lines("Turned away", Unit::Rate)
-                    .ask(rate("gamekeeper_game_api_connections_refused_total", "", "reason"), "{{reason}}"),
-                Panel::lines("Certificate read", Unit::Rate)
-                    .ask(rate("gamekeeper_game_api_certificate_loads_total", "", "outcome"), "{{outcome}}"),
+                Panel::parts("Open", Unit::Count).ask(
+                    "sum by (instance) (gamekeeper_game_api_connections)",
+                    "{{instance}}",
+                ),
+                Panel::rates(
+                    "Turned away",
+                    "gamekeeper_game_api_connections_refused_total",
+                    "reason",
+                ),
+                Panel::rates(
+                    "Certificate read",
+                    "gamekeeper_game_api_certificate_loads_total",
+                    "outcome",
+                ),
             ],
         ),
     ]

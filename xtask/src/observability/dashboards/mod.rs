@@ -60,7 +60,7 @@ pub(crate) struct Query {
     /// PromQL, with Grafana's `$__rate_interval`.
     pub(crate) expression: String,
     /// Name of its lines; `{{label}}` is the label's value.
-    pub(crate) legend: &'static str,
+    pub(crate) legend: String,
     /// Why it may well give nothing.
     pub(crate) quiet: Option<&'static str>,
 }
@@ -91,12 +91,23 @@ impl Panel {
         }
     }
 
-    /// Lines that are parts of a whole.
     fn parts(title: &'static str, unit: Unit) -> Self {
-        Self {
-            stacked: true,
-            ..Self::lines(title, unit)
-        }
+        Self::lines(title, unit).stacked()
+    }
+
+    /// How often something happens, a line for each value of `label`.
+    fn rates(title: &'static str, counter: &str, label: &str) -> Self {
+        Self::lines(title, Unit::Rate).rate_by(counter, label)
+    }
+
+    /// How many there are, a line for each value of `label`. Replicas see the same things; who sees most is up to date.
+    fn most(title: &'static str, gauge: &str, label: &str) -> Self {
+        Self::lines(title, Unit::Count).ask(format!("max by ({label}) ({gauge})"), value_of(label))
+    }
+
+    /// How long something takes: the median and the 99th percentile.
+    fn times(title: &'static str, histogram: &str) -> Self {
+        Self::lines(title, Unit::Seconds).quantiles(histogram, "")
     }
 
     fn about(mut self, about: &'static str) -> Self {
@@ -104,13 +115,29 @@ impl Panel {
         self
     }
 
-    fn ask(mut self, expression: impl Into<String>, legend: &'static str) -> Self {
+    /// Lines that are parts of a whole.
+    fn stacked(mut self) -> Self {
+        self.stacked = true;
+        self
+    }
+
+    fn ask(mut self, expression: impl Into<String>, legend: impl Into<String>) -> Self {
         self.queries.push(Query {
             expression: expression.into(),
-            legend,
+            legend: legend.into(),
             quiet: None,
         });
         self
+    }
+
+    /// A counter's rate, a line for each value of `label`.
+    fn rate_by(self, counter: &str, label: &str) -> Self {
+        self.ask(rate(counter, "", label), value_of(label))
+    }
+
+    /// A counter's rate, as one line.
+    fn rate(self, counter: &str, legend: &'static str) -> Self {
+        self.ask(rate(counter, "", ""), legend)
     }
 
     /// The median and the 99th percentile of a histogram; `conditions` as in `{…}`.
@@ -134,6 +161,11 @@ impl Panel {
         }
         self
     }
+}
+
+/// In a legend: what this label is.
+fn value_of(label: &str) -> String {
+    format!("{{{{{label}}}}}")
 }
 
 /// A quantile of a histogram over all replicas, by `label` unless that is empty.

@@ -24,9 +24,8 @@ fn fleet() -> Row {
     row(
         "Fleet",
         vec![
-            Panel::parts("Servers by state", Unit::Count).ask("max by (state) (gamekeeper_gs_by_state)", "{{state}}"),
-            Panel::parts("Servers by opsState", Unit::Count)
-                .ask("max by (ops_state) (gamekeeper_gs_by_ops_state)", "{{ops_state}}"),
+            Panel::most("Servers by state", "gamekeeper_gs_by_state", "state").stacked(),
+            Panel::most("Servers by opsState", "gamekeeper_gs_by_ops_state", "ops_state").stacked(),
             Panel::lines("Sets", Unit::Count)
                 .about("GameServerSets, and those on which these conditions are True. Any line but the first three asks for a look.")
                 .ask("max(gamekeeper_gss_sets)", "all")
@@ -53,14 +52,13 @@ fn players() -> Row {
                     "raced, refused, joined: an allocation or players were there before the claim, and the server stays. An allocation \
                      that comes after the claim is refused by the API server, and only its allocator sees that.",
                 )
-                .ask(rate("gamekeeper_gss_claims_total", "", "outcome"), "{{outcome}}"),
-            Panel::lines("Servers with a claim", Unit::Count)
+                .rate_by("gamekeeper_gss_claims_total", "outcome"),
+            Panel::most("Servers with a claim", "gamekeeper_gss_claims_held", "reason")
                 .about("Draining: they wait for their last player.")
-                .ask("max by (reason) (gamekeeper_gss_claims_held)", "{{reason}}")
                 .ask("max by (hook) (gamekeeper_gss_hooks_waiting{hook=\"preDelete\"})", "hook {{hook}}"),
             Panel::lines("Pods created and deleted", Unit::Rate)
-                .ask(rate("gamekeeper_gss_pods_created_total", "", ""), "created")
-                .ask(rate("gamekeeper_gss_pods_deleted_total", "", "reason"), "{{reason}}"),
+                .rate("gamekeeper_gss_pods_created_total", "created")
+                .rate_by("gamekeeper_gss_pods_deleted_total", "reason"),
         ],
     )
 }
@@ -69,12 +67,8 @@ fn probes_and_networks() -> Row {
     row(
         "Probes, networks, nodes",
         vec![
-            Panel::lines("Probes", Unit::Rate).ask(
-                rate("gamekeeper_quality_prober_runs_total", "", "outcome"),
-                "{{outcome}}",
-            ),
-            Panel::parts("Networks by state", Unit::Count)
-                .ask("max by (state) (gamekeeper_network_servers)", "{{state}}"),
+            Panel::rates("Probes", "gamekeeper_quality_prober_runs_total", "outcome"),
+            Panel::most("Networks by state", "gamekeeper_network_servers", "state").stacked(),
             Panel::lines("Nodes that are not well", Unit::Count)
                 .ask("max(gamekeeper_node_watcher_nodes{normal=\"false\"})", "nodes")
                 .ask("max(gamekeeper_node_watcher_servers_affected)", "servers on them"),
@@ -87,9 +81,8 @@ fn controllers() -> Row {
         "Controllers",
         vec![
             Panel::parts("Processes", Unit::Count).ask("count by (controller) (gamekeeper_build_info)", "{{controller}}"),
-            Panel::lines("Leaders", Unit::Count)
-                .about("1 where somebody leads. pod-sync-member: whether any replica takes part in sharing the shards.")
-                .ask("max by (lease) (gamekeeper_leader)", "{{lease}}"),
+            Panel::most("Leaders", "gamekeeper_leader", "lease")
+                .about("1 where somebody leads. pod-sync-member: whether any replica takes part in sharing the shards."),
             Panel::lines("Shards", Unit::Count)
                 .ask("sum by (group) (gamekeeper_shards_owned)", "{{group}}, owned")
                 .ask("max by (group) (gamekeeper_shards)", "{{group}}, all"),
@@ -99,7 +92,7 @@ fn controllers() -> Row {
             Panel::lines("Memory", Unit::Bytes)
                 .ask("max by (controller) (process_resident_memory_bytes)", "{{controller}}"),
             Panel::lines("CPU", Unit::Share)
-                .ask(rate("process_cpu_seconds_total", "", "controller"), "{{controller}}"),
+                .rate_by("process_cpu_seconds_total", "controller"),
         ],
     )
 }
@@ -109,7 +102,7 @@ fn requests() -> Row {
         "API server",
         vec![
             Panel::parts("Requests", Unit::Rate)
-                .ask(rate("gamekeeper_api_requests_total", "", "controller"), "{{controller}}"),
+                .rate_by("gamekeeper_api_requests_total", "controller"),
             Panel::lines("Requests that failed", Unit::Rate)
                 .about("conflict: somebody else was faster, as happens at work. unknown: timeouts, cut connections, 5xx.")
                 .ask(rate("gamekeeper_api_requests_total", FINE, "controller, outcome"), "{{controller}} {{outcome}}")

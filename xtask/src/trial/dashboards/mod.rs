@@ -217,7 +217,7 @@ async fn lines_of(
     let step = (times.1 - times.0) / f64::from(MOMENTS);
     let found = prometheus.range(expression, times, step).await?;
     let lines = found.iter().map(|series| Line {
-        name: named(query.legend, series),
+        name: named(&query.legend, series),
         values: at_moments(series, times.0, step),
     });
     Ok(lines
