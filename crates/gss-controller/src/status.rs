@@ -54,10 +54,41 @@ pub fn compute(observed: &Observed, plan: &Plan, outcome: &Outcome, clock: Times
     let before = &observed.set.status;
     let generation = observed.set.metadata.generation;
     let counts = Counts::of(observed, plan, clock);
+    let mut status = counted(observed, plan, outcome, &counts);
+    if outcome.recorded {
+        status.plan = Some(next_record(before.plan.as_ref(), plan, generation));
+    }
+    let waiting = hooks::waiting(observed, clock);
+    let mut conditions = conditions::all(observed, plan, outcome, &counts);
+    conditions.extend(hooks::blocked(observed, &waiting, clock));
+    conditions.extend(volumes::blocked(observed, plan));
+    conditions.extend(conditions::needs_intervention(observed, plan));
+    conditions.extend(eviction::advice(observed));
+    let settled = conditions
+        .iter()
+        .any(|condition| condition.type_ == "Progressing" && condition.status == "False");
+    status.conditions = merge(&before.conditions, &conditions, generation, clock);
+    let changes = [
+        counts.changes_in,
+        hooks::changes_in(&waiting, clock),
+        plan.volumes.changes_in,
+        plan.wake,
+    ];
+    StatusReport {
+        status,
+        settled,
+        changes_in: changes.into_iter().flatten().min(),
+        waiting,
+    }
+}
+
+/// The numbers, and what stays as it is.
+fn counted(observed: &Observed, plan: &Plan, outcome: &Outcome, counts: &Counts) -> GameServerSetStatus {
+    let before = &observed.set.status;
     let mut status = GameServerSetStatus {
         // Only when all of that generation was acted on: whoever waits for it may then rely on the plan.
         observed_generation: if outcome.complete {
-            Some(generation)
+            Some(observed.set.metadata.generation)
         } else {
             before.observed_generation
         },
@@ -85,33 +116,7 @@ pub fn compute(observed: &Observed, plan: &Plan, outcome: &Outcome, clock: Times
     if bug::active("status-as-truth") {
         status.ready_replicas = status.ready_replicas.max(before.ready_replicas);
     }
-    if outcome.recorded {
-        status.plan = Some(next_record(before.plan.as_ref(), plan, generation));
-    }
-    let waiting = hooks::waiting(observed, clock);
-    let mut conditions = conditions::all(observed, plan, outcome, &counts);
-    conditions.extend(hooks::blocked(observed, &waiting, clock));
-    conditions.extend(volumes::blocked(observed, plan));
-    conditions.extend(conditions::needs_intervention(observed, plan));
-    conditions.extend(eviction::advice(observed));
-    let settled = conditions
-        .iter()
-        .any(|condition| condition.type_ == "Progressing" && condition.status == "False");
-    status.conditions = merge(&before.conditions, &conditions, generation, clock);
-    StatusReport {
-        status,
-        settled,
-        changes_in: [
-            counts.changes_in,
-            hooks::changes_in(&waiting, clock),
-            plan.volumes.changes_in,
-            plan.wake,
-        ]
-        .into_iter()
-        .flatten()
-        .min(),
-        waiting,
-    }
+    status
 }
 
 /// What is said of a set whose servers still belong to an OpenKruise workload: that, and nothing else, for the counters are

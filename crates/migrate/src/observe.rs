@@ -127,12 +127,6 @@ impl Namespaced {
             let mine = objects.iter().filter(here).filter(|found| concerns(found));
             mine.map(owned).collect()
         };
-        let config_map = config_map_name(&meta.name);
-        let snapshot = self
-            .snapshots
-            .iter()
-            .filter(here)
-            .find(|found| text(found, "/metadata/name") == config_map);
         let pods = self.pods.iter().filter(here).filter(|found| concerns(found));
         Some(SetFacts {
             namespace: meta.namespace.clone(),
@@ -158,12 +152,20 @@ impl Namespaced {
                 .find(named)
                 .map(marker)
                 .filter(|marker| marker.object.is_owned_by(&meta.uid)),
-            snapshot: snapshot.and_then(|found| {
-                let content = Snapshot::from_config_map(found)?;
-                let uid = text(found, "/metadata/uid").to_owned();
-                Some(StoredSnapshot { uid, content })
-            }),
+            snapshot: self.snapshot_of(&meta.namespace, &meta.name),
             workload,
+        })
+    }
+
+    /// What was stored of a set before it was taken over.
+    fn snapshot_of(&self, namespace: &str, set: &str) -> Option<StoredSnapshot> {
+        let name = config_map_name(set);
+        let found = self.snapshots.iter().find(|found| {
+            text(found, "/metadata/namespace") == namespace && text(found, "/metadata/name") == name
+        })?;
+        Some(StoredSnapshot {
+            uid: text(found, "/metadata/uid").to_owned(),
+            content: Snapshot::from_config_map(found)?,
         })
     }
 }

@@ -270,8 +270,13 @@ pub(crate) fn start(
         },
         need,
     });
+    begin(runtime, queue, controller, args.controller.concurrency);
+}
+
+/// Begins to count, and to work.
+fn begin(runtime: &Runtime, queue: &Queue<ObjectKey>, controller: Arc<Controller>, concurrency: usize) {
     runtime.spawn("census", census(Arc::clone(&controller), runtime.shutdown()));
-    queue.run(runtime, "servers", args.controller.concurrency, move |work| {
+    queue.run(runtime, "servers", concurrency, move |work| {
         let controller = Arc::clone(&controller);
         async move { controller.reconcile(work).await }
     });

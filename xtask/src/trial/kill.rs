@@ -143,26 +143,9 @@ async fn one_round(
     outcome: &mut Outcome,
 ) -> Result<()> {
     let kill_after = Duration::from_millis(rng.random_range(0..2500));
-    let mut mover = StdRng::seed_from_u64(rng.random());
+    let mover = StdRng::seed_from_u64(rng.random());
     let most = options.replicas;
-    let moving = async {
-        let (mut acknowledged, mut refused) = (0, 0);
-        for _ in 0..3 {
-            arena.scale(mover.random_range(0..=most)).await?;
-            for _ in 0..3 {
-                tokio::time::sleep(Duration::from_millis(mover.random_range(30..300))).await;
-                match arena.allocate(&mut mover).await? {
-                    Allocation::Acknowledged { .. } => acknowledged += 1,
-                    Allocation::Refused => refused += 1,
-                    Allocation::WrongMessage(message) => {
-                        bail!("a refusal without the claim's message: {message}")
-                    }
-                    Allocation::Conflict | Allocation::NoneFree => {}
-                }
-            }
-        }
-        anyhow::Ok((acknowledged, refused))
-    };
+    let moving = scale_and_allocate(arena, mover, most);
     let killing = async {
         tokio::time::sleep(kill_after).await;
         session.fleet.process(controller)?.kill_and_restart().await
@@ -193,6 +176,26 @@ async fn one_round(
         bail!("the end state differs: ids {ids:?} instead of {reference:?}");
     }
     Ok(())
+}
+
+/// Three sizes, and three allocations at each: how many of them were acknowledged, and refused by a claim.
+async fn scale_and_allocate(arena: &Arena, mut mover: StdRng, most: u32) -> Result<(u32, u32)> {
+    let (mut acknowledged, mut refused) = (0, 0);
+    for _ in 0..3 {
+        arena.scale(mover.random_range(0..=most)).await?;
+        for _ in 0..3 {
+            tokio::time::sleep(Duration::from_millis(mover.random_range(30..300))).await;
+            match arena.allocate(&mut mover).await? {
+                Allocation::Acknowledged { .. } => acknowledged += 1,
+                Allocation::Refused => refused += 1,
+                Allocation::WrongMessage(message) => {
+                    bail!("a refusal without the claim's message: {message}")
+                }
+                Allocation::Conflict | Allocation::NoneFree => {}
+            }
+        }
+    }
+    Ok((acknowledged, refused))
 }
 
 fn report(outcome: &Outcome) {

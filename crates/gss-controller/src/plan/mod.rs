@@ -162,15 +162,10 @@ pub fn plan(observed: &Observed, one_by_one: bool) -> Plan {
         .as_ref()
         .map_or(&[][..], |record| &record.deleting);
     scale.record.updating = update::taken::next(&out, deleting, &scale.record, &subjects, &update);
-    let record_first = !failures.news.is_empty()
-        || observed
-            .record
-            .as_ref()
-            .is_none_or(|record| record.is_decided_anew_by(&scale.record));
-    let wake = [failures.wake, players::wake(observed)]
-        .into_iter()
-        .flatten()
-        .min();
+    let stored = observed.record.as_ref();
+    let decided_anew = stored.is_none_or(|record| record.is_decided_anew_by(&scale.record));
+    let record_first = !failures.news.is_empty() || decided_anew;
+    let wakes = [failures.wake, players::wake(observed)];
     let kill = kill::replicas_after_kill(replicas, &scale.record.desired, &observed.servers);
     let volumes = volumes::plan(observed, &scale.record.desired);
     let (create, create_later) = creations(observed, &scale, &volumes, replicas, one_by_one);
@@ -188,7 +183,7 @@ pub fn plan(observed: &Observed, one_by_one: bool) -> Plan {
         open_gates: gates(observed),
         lifecycle: lifecycle::steps(observed),
         failures,
-        wake,
+        wake: wakes.into_iter().flatten().min(),
         volumes,
         survivors: survivors::steps(
             &observed.set.metadata.uid,

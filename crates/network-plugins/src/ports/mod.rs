@@ -4,11 +4,13 @@ mod ledger;
 mod pool;
 mod record;
 mod release;
+mod scribe;
 
 pub(crate) use self::{
-    ledger::{Ledger, Refusal, SERVICES_BY_TYPE, Services},
+    ledger::{Ledger, Refusal},
     pool::{Ask, Range},
     release::Releases,
+    scribe::{SERVICES_BY_TYPE, Services},
 };
 use crate::params::{PortItem, Protocol};
 

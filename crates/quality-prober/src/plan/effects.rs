@@ -86,26 +86,10 @@ impl Wishes {
                 false => notices.push(unfit("InvalidOpsState", quality, "opsState", &text, LABEL)),
             }
         }
-        for (wanted, field, reason, place) in [
-            (
-                update,
-                "updatePriority",
-                "InvalidUpdatePriority",
-                &mut self.spec.update_priority,
-            ),
-            (
-                deletion,
-                "deletionPriority",
-                "InvalidDeletionPriority",
-                &mut self.spec.deletion_priority,
-            ),
-        ] {
-            match wanted {
-                None => {}
-                Some(Ok(number)) => *place = Some(number),
-                Some(Err(text)) => notices.push(unfit(reason, quality, field, &text, NUMBER)),
-            }
-        }
+        let (reason, place) = ("InvalidUpdatePriority", &mut self.spec.update_priority);
+        notices.extend(prioritise(quality, "updatePriority", reason, update, place));
+        let (reason, place) = ("InvalidDeletionPriority", &mut self.spec.deletion_priority);
+        notices.extend(prioritise(quality, "deletionPriority", reason, deletion, place));
         for (key, text) in labels {
             if is_label_value(&text) {
                 self.labels.insert(key, text);
@@ -173,14 +157,7 @@ impl Wishes {
             &before.metadata.annotations,
             &mut theirs,
         );
-        if !theirs.is_empty() {
-            let fields: Vec<_> = theirs.into_iter().collect();
-            let note = format!(
-                "left to whoever changed it at the same time: {}",
-                fields.join(", ")
-            );
-            notices.push(Notice::warning("ActionYielded", note));
-        }
+        notices.extend(yielded(theirs));
         changes
     }
 }
@@ -194,6 +171,33 @@ fn unfit(reason: &'static str, quality: &str, field: &str, text: &str, rule: &st
         reason,
         format!("{quality}: {field} is left as it is: it would be {text:?}, and {rule}"),
     )
+}
+
+/// Says which fields were left to others.
+fn yielded(theirs: BTreeSet<String>) -> Option<Notice> {
+    let fields: Vec<_> = theirs.into_iter().collect();
+    let note = format!(
+        "left to whoever changed it at the same time: {}",
+        fields.join(", ")
+    );
+    (!fields.is_empty()).then(|| Notice::warning("ActionYielded", note))
+}
+
+/// Takes a priority over, where one is wanted; one that is no number is told.
+fn prioritise(
+    quality: &str,
+    field: &str,
+    reason: &'static str,
+    wanted: Option<Result<IntOrString, String>>,
+    place: &mut Option<IntOrString>,
+) -> Option<Notice> {
+    match wanted? {
+        Ok(number) => {
+            *place = Some(number);
+            None
+        }
+        Err(text) => Some(unfit(reason, quality, field, &text, NUMBER)),
+    }
 }
 
 fn filled(

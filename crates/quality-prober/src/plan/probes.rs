@@ -82,6 +82,20 @@ struct Lane {
     free_at: Duration,
 }
 
+impl Lane {
+    /// Runs the probe on its own grid while there is a container for it.
+    fn follow(&mut self, tracked: &Tracked, pod_uid: &str, quality: &str, now: Now) {
+        match &tracked.place {
+            Some(place) => {
+                let grid = Grid::of(pod_uid, quality, tracked.target.period);
+                let first = begin(&tracked.target, place, now);
+                self.schedule.set(tracked.id, grid, first, now.since_start);
+            }
+            None => self.schedule.rest(tracked.id),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Probed {
     uid: String,
@@ -326,18 +340,7 @@ impl Probes {
         } else {
             &mut self.others
         };
-        match &tracked.place {
-            Some(place) => {
-                let grid = Grid::of(&pod.metadata.uid, name, tracked.target.period);
-                lane.schedule.set(
-                    tracked.id,
-                    grid,
-                    begin(&tracked.target, place, now),
-                    now.since_start,
-                );
-            }
-            None => lane.schedule.rest(tracked.id),
-        }
+        lane.follow(tracked, &pod.metadata.uid, name, now);
         tracked
     }
 
