@@ -39,6 +39,8 @@ struct Outcome {
     ratio: f64,
     requests_per_server: BTreeMap<String, f64>,
     requests_by_kind: BTreeMap<String, f64>,
+    /// Of these, what was refused or had no answer: it is sent again.
+    failed_by_kind: BTreeMap<String, f64>,
     writes_at_rest: f64,
     rss_bytes: BTreeMap<&'static str, u64>,
 }
@@ -111,7 +113,8 @@ async fn measure(session: &Session, options: &Options) -> Result<Outcome> {
         plain_seconds,
         ratio: seconds / plain_seconds,
         requests_per_server,
-        requests_by_kind: by_kind(&before, &resting, options.servers),
+        requests_by_kind: by_kind(&before, &resting, options.servers, Scrape::writes_by_kind),
+        failed_by_kind: by_kind(&before, &resting, options.servers, Scrape::failed_writes),
         writes_at_rest: resting
             .iter()
             .zip(&rested)
@@ -124,15 +127,17 @@ async fn measure(session: &Session, options: &Options) -> Result<Outcome> {
     })
 }
 
+/// What `counts` counted between the two, by controller and kind, for each server.
 fn by_kind(
     before: &[(Controller, Scrape)],
     after: &[(Controller, Scrape)],
     servers: u32,
+    counts: impl Fn(&Scrape) -> BTreeMap<String, f64>,
 ) -> BTreeMap<String, f64> {
     let mut kinds = BTreeMap::new();
     for ((controller, old), (_, new)) in before.iter().zip(after) {
-        let old = old.writes_by_kind();
-        for (kind, count) in new.writes_by_kind() {
+        let old = counts(old);
+        for (kind, count) in counts(new) {
             let per_server = (count - old.get(&kind).copied().unwrap_or(0.0)) / f64::from(servers);
             if per_server > 0.0 {
                 kinds.insert(format!("{}: {kind}", controller.name()), per_server);
@@ -224,6 +229,10 @@ fn report(outcome: &Outcome) {
     }
     println!("of these");
     for (kind, count) in &outcome.requests_by_kind {
+        println!("  {kind:<48} {count:.3}");
+    }
+    println!("of these failed");
+    for (kind, count) in &outcome.failed_by_kind {
         println!("  {kind:<48} {count:.3}");
     }
     println!("writes at rest         {}", outcome.writes_at_rest);

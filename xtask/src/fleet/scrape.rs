@@ -109,6 +109,19 @@ impl Scrape {
 
     /// Write counts by `verb resource/subresource`, for tables that explain a total.
     pub fn writes_by_kind(&self) -> BTreeMap<String, f64> {
+        self.writes_by(|kind, _| Some(kind))
+    }
+
+    /// The same of those that came to nothing, by `verb resource/subresource: outcome`.
+    pub fn failed_writes(&self) -> BTreeMap<String, f64> {
+        self.writes_by(|kind, outcome| {
+            let failed = !["ok", "already_exists"].contains(&outcome);
+            failed.then(|| format!("{kind}: {outcome}"))
+        })
+    }
+
+    /// Write counts by the name that `name` makes of kind and outcome; those without one are left out.
+    fn writes_by(&self, name: impl Fn(String, &str) -> Option<String>) -> BTreeMap<String, f64> {
         let mut kinds = BTreeMap::new();
         for (series, value) in &self.series {
             let Some(labels) = series.strip_prefix("gamekeeper_api_requests_total{") else {
@@ -130,7 +143,9 @@ impl Scrape {
                 label("resource").unwrap_or_default(),
                 sub.unwrap_or_default()
             );
-            *kinds.entry(kind).or_insert(0.0) += value;
+            if let Some(name) = name(kind, &label("outcome").unwrap_or_default()) {
+                *kinds.entry(name).or_insert(0.0) += value;
+            }
         }
         kinds
     }
