@@ -11,10 +11,13 @@ use serde_json::{Value, json};
 use super::binaries::{Binary, ensure};
 use super::certs::{Pair, Pki, Use};
 use super::local::{Local, is_serving};
+use super::process::{marked, with_descendants};
 use super::state::Network;
 use super::{containerd, control_plane, host, kubeconfig, kwok, network};
 
 const READY_LIMIT: Duration = Duration::from_secs(90);
+/// Parent of a Pod's processes, as the kernel has its name: 15 bytes.
+const SHIM: &str = "containerd-shim";
 
 /// Starts the node's parts and waits until it is Ready.
 ///
@@ -132,6 +135,25 @@ fn configuration(local: &mut Local, address: &str, ca: &Path, serving: &Pair) ->
         // The default of 5 events/s would hide what a test wants to see.
         "eventRecordQPS": 0,
     }))
+}
+
+/// Ends kubelet, container runtime and every container at once and unasked, as a machine does that loses its power.
+///
+/// # Errors
+/// When a process survives.
+pub(crate) async fn cut_off(local: &Local) -> Result<()> {
+    for name in ["kubelet", "containerd"] {
+        if let Some(process) = local.state.process(name) {
+            process.stop(Duration::ZERO).await?;
+        }
+    }
+    let shims = marked(&local.dir)
+        .into_iter()
+        .filter(|found| found.launch.name == SHIM);
+    for process in with_descendants(shims.collect()) {
+        process.stop(Duration::ZERO).await?;
+    }
+    Ok(())
 }
 
 /// Gives back what only a real node takes: mounts, cgroups, the bridge, links to logs, the entry in /etc/hosts.

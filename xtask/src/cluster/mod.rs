@@ -178,6 +178,16 @@ pub async fn stop_component(name: &str, component: &str) -> Result<()> {
     process.stop(local::STOP_GRACE).await
 }
 
+/// Cuts off the power of a local cluster's real node; [`up`] brings it back.
+///
+/// # Errors
+/// When something of it survives.
+pub async fn cut_off_node(name: &str) -> Result<()> {
+    let dir = paths::cluster_dir(name)?;
+    let _lock = state::lock(&dir).await?;
+    kubelet::cut_off(&Local::open(name, &dir)?).await
+}
+
 /// Helm, built the first time like the cluster's own programs.
 ///
 /// # Errors

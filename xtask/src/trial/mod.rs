@@ -10,6 +10,7 @@ mod flow;
 mod install;
 mod keda;
 mod kill;
+mod node;
 mod observer;
 mod players;
 mod ports;
@@ -36,6 +37,8 @@ pub enum Trial {
     SyncFaults(sync_faults::Options),
     /// Shrinks a set behind a real Envoy while players are connected and controllers are killed, and checks that no connection is cut.
     Shutdown(shutdown::Options),
+    /// Cuts off a real node's power while servers with service qualities run on it, and checks that no action follows from that.
+    Node(node::Options),
     /// Lets two leaders give out ports of load balancers while servers come and go, and checks that none is given twice or lost.
     Ports(ports::Options),
     /// Shrinks, updates and marks servers, and lets them fail, while players come and go and gss-controller is killed, and checks
@@ -68,6 +71,7 @@ impl Trial {
             Self::Shards(options) => shards::run(options).await,
             Self::SyncFaults(options) => sync_faults::run(options).await,
             Self::Shutdown(options) => shutdown::run(options).await,
+            Self::Node(options) => node::run(options).await,
             Self::Ports(options) => ports::run(options).await,
             Self::Players(options) => players::run(options).await,
             Self::Evict(options) => evict::run(options).await,
