@@ -19,7 +19,7 @@ deny: ## banned crates, licences and sources
 	$(XTASK) test --only deny
 unit: ## unit and property tests, no cluster
 	$(XTASK) test --only unit
-gen: ## regenerate crds/, e2e/rbac/, docs/metrics.md, deploy/, the chart's generated files
+gen: ## regenerate crds/, e2e/rbac/, docs/metrics.md, docs/events.md, docs/rights.md, deploy/, the chart's generated files
 	$(XTASK) gen-crds && $(XTASK) gen-rbac && $(XTASK) gen-docs && $(XTASK) gen-dashboards && $(XTASK) gen-chart && $(XTASK) gen-manifests
 gen-check: ## fail when one of them is stale
 	$(XTASK) gen-crds --check && $(XTASK) gen-rbac --check && $(XTASK) gen-docs --check && $(XTASK) gen-dashboards --check && $(XTASK) gen-chart --check

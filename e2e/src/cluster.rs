@@ -70,7 +70,23 @@ pub async fn kubectl(arguments: &[&str]) -> Result<Done> {
     .map(|directory| directory.join("kubectl"))
     .find(|path| path.exists())
     .unwrap_or_else(|| "kubectl".into());
-    let ran = tokio::process::Command::new(&program)
+    run(&program, arguments).await
+}
+
+/// Runs `kubectl gs`, as it was built with the controllers.
+///
+/// # Errors
+/// As [`kubectl`].
+pub async fn kubectl_gs(arguments: &[&str]) -> Result<Done> {
+    // Tests are in a folder of the folder of programs.
+    let test = std::env::current_exe()?;
+    let programs = test.parent().and_then(Path::parent);
+    let programs = programs.context("the test's own folder is not known")?;
+    run(&programs.join("kubectl-gs"), arguments).await
+}
+
+async fn run(program: &Path, arguments: &[&str]) -> Result<Done> {
+    let ran = tokio::process::Command::new(program)
         .arg("--kubeconfig")
         .arg(kubeconfig()?)
         .args(arguments)

@@ -12,7 +12,7 @@ use kube::{Api, Client, ResourceExt as _};
 use serde_json::json;
 
 use crate::watching::Watching;
-use crate::{Snapshot, account, cluster};
+use crate::{Snapshot, account, cluster, reasons};
 
 /// How long a condition may take on a busy machine with two cores. Nothing waits this long when all is well.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -42,7 +42,10 @@ pub async fn in_namespace(test: impl AsyncFnOnce(&World) -> Result<()>) -> Resul
         .context("can't make a namespace")?
         .name_any();
     let world = World::new(client, namespace).await?;
-    let passed = run(&world, test).await;
+    let passed = match run(&world, test).await {
+        Ok(()) => reasons::check(&world).await,
+        failed => failed,
+    };
     if passed.is_ok() || std::env::var_os(KEEP).is_none() {
         world.release_all().await?;
         // It goes in the background: the next test needn't wait for it.

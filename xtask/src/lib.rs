@@ -13,6 +13,9 @@ pub mod fleet;
 pub mod gen_crds;
 mod generated;
 pub mod image;
+#[cfg(test)]
+mod links;
+pub mod local;
 pub mod observability;
 mod prometheus;
 pub mod rbac;

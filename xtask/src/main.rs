@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{bench, chart, cluster, demo, faults, gen_crds, image, observability, rbac, test, trial};
+use xtask::{bench, chart, cluster, demo, faults, gen_crds, image, local, observability, rbac, test, trial};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -22,6 +22,8 @@ enum Command {
     Cluster(cluster::command::ClusterArgs),
     /// From nothing to game servers, with the times that matter
     Demo(demo::Options),
+    /// A cluster of this machine with the controllers, to try things; prints what a shell needs: eval "$(cargo xtask local)"
+    Local(local::Options),
     /// Everything that CI checks
     Test(test::Options),
     /// Break things on purpose and count what went wrong
@@ -36,13 +38,13 @@ enum Command {
     GenCrds(gen_crds::GenCrdsArgs),
     /// Write the image of a release as a file, without Docker
     Image(image::ImageArgs),
-    /// Write e2e/rbac/ and the chart's rights from what each controller may do
+    /// Write e2e/rbac/, docs/rights.md and the chart's rights from what each controller may do
     GenRbac(rbac::GenRbacArgs),
     /// Write what the chart has of the rest: CRDs, alerts, dashboards, the schema of its values
     GenChart(chart::GenChartArgs),
     /// Write deploy/gamekeeper.yaml from the chart, by Helm
     GenManifests(chart::GenManifestsArgs),
-    /// Write docs/metrics.md from the controllers' tables of metrics
+    /// Write docs/metrics.md from the controllers' tables of metrics, and docs/events.md
     GenDocs(observability::GenArgs),
     /// Write deploy/dashboards
     GenDashboards(observability::GenArgs),
@@ -53,6 +55,7 @@ async fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Cluster(args) => cluster::command::run(args).await,
         Command::Demo(options) => demo::run(options).await.map(|()| ExitCode::SUCCESS),
+        Command::Local(options) => local::run(options).await.map(|()| ExitCode::SUCCESS),
         Command::Test(options) => test::run(options).await.map(|()| ExitCode::SUCCESS),
         Command::Faults(options) => faults::run(options).await.map(|()| ExitCode::SUCCESS),
         Command::Trial(trial) => trial.run().await.map(|()| ExitCode::SUCCESS),

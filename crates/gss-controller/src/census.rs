@@ -213,7 +213,7 @@ mod tests {
     fn reasons_are_those_that_the_status_gives() {
         let status = include_str!("status/updates.rs");
         for reason in Census::UPDATES {
-            assert!(status.contains(&format!("(\"{reason}\"")), "{reason}");
+            assert!(status.contains(&format!("\"{reason}\",")), "{reason}");
         }
     }
 }

@@ -151,7 +151,10 @@ impl Apply {
         match whose(meta, pod, observed.set) {
             Whose::Foreign(why) => Err(Error::Blocked(Problem::new(
                 Reason::NameTaken,
-                format!("{kind} {} exists and {why}", target.name),
+                format!(
+                    "{kind} {} exists and {why}; it is left alone: rename or delete it",
+                    target.name
+                ),
             ))),
             Whose::Ours if meta.label(label::OWNER_GSS) != Some(&pod.facts.set) => {
                 let at = Precondition::version(&meta.uid, &meta.resource_version);

@@ -7,7 +7,7 @@
 //! | writes, Pods | annotation `network-status`; label `inplace-update-not-ready-blocker`, where `AllowNotReadyContainers` asks for it |
 //! | writes, GameServers | `status.networkStatus` and condition `NetworkReady` |
 //! | writes, ConfigMaps `gamekeeper-ports-*` in its own namespace | create; patch with UID and version |
-//! | also writes | Events on GameServers, Warning, with the condition's reason; its Lease |
+//! | also writes | Events on GameServers, Warning, with the condition's reason: `NoSuchPlugin`, `ParameterError`, `HostPortsMissing`, `PortsExhausted`, `PortConflict`, `ServiceConflict`, `Refused`; its Lease |
 //! | field manager | `gamekeeper-network-plugins`; the status by server-side apply |
 //! | metrics | [`METRICS`]; `docs/metrics.md` |
 //! | RBAC | `e2e/rbac/network-plugins.yaml` |

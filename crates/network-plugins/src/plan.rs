@@ -128,7 +128,7 @@ fn plan_for(observed: &Observed<'_>, pod: &PodView) -> Result<Plan, Problem> {
         let missing = || {
             Problem::new(
                 Reason::WaitingForSet,
-                format!("set {} is not known", pod.facts.set),
+                format!("its set {} is not known yet", pod.facts.set),
             )
         };
         Some(observed.set.ok_or_else(missing)?)
@@ -215,7 +215,10 @@ fn found<'a, T>(
         )),
         Whose::Foreign(why) => Err(Problem::new(
             Reason::NameTaken,
-            format!("{kind} {} exists and {why}", meta.name),
+            format!(
+                "{kind} {} exists and {why}; it is left alone: rename or delete it",
+                meta.name
+            ),
         )),
     }
 }

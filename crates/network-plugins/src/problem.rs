@@ -34,6 +34,24 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every one.
+    pub const ALL: [Self; 14] = [
+        Self::NoSuchPlugin,
+        Self::ParameterError,
+        Self::HostPortsMissing,
+        Self::PortsExhausted,
+        Self::PortConflict,
+        Self::NameTaken,
+        Self::Refused,
+        Self::WaitingForSet,
+        Self::WaitingForNode,
+        Self::WaitingForPod,
+        Self::WaitingForObjects,
+        Self::WaitingForAddress,
+        Self::Disabled,
+        Self::Draining,
+    ];
+
     /// The word.
     pub const fn as_str(self) -> &'static str {
         match self {

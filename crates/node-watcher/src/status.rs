@@ -62,7 +62,9 @@ pub(crate) fn missing(node: &str) -> Verdict {
     Verdict {
         alarm: Some(Alarm::NotFound),
         reasons: vec![NODE_NOT_FOUND.to_owned()],
-        messages: vec![format!("there is no node {node}")],
+        messages: vec![format!(
+            "there is no node {node}; its Pods are removed, and made anew elsewhere"
+        )],
     }
 }
 
@@ -95,7 +97,10 @@ pub(crate) fn of(node: &NodeView, pod: &PodView) -> Verdict {
             Alarm::Unwell
         };
         let why = if reason.is_empty() { status } else { reason };
-        let message = format!("{type_} of node {} is {status}: {why}", node.metadata.name);
+        let message = format!(
+            "condition {type_} of node {} is {status}: {why}",
+            node.metadata.name
+        );
         verdict.add(alarm, format!("{type_}:{why}"), message);
     }
     verdict
@@ -170,7 +175,7 @@ mod tests {
         assert_eq!(
             condition.message.unwrap(),
             "taint maintenance=tonight of node node-1 evicts the Pod; \
-             Ready of node node-1 is Unknown: NodeStatusUnknown; DiskPressure of node node-1 is True: True"
+             condition Ready of node node-1 is Unknown: NodeStatusUnknown; condition DiskPressure of node node-1 is True: True"
         );
     }
 

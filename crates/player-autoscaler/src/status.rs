@@ -58,7 +58,7 @@ impl Idle {
                 other.kind, other.name
             ),
             Self::CoolingDown(until) => format!("replicas stay as they are until {}", rfc3339(*until)),
-            Self::NeedsIntervention => "the set has the condition NeedsIntervention".to_owned(),
+            Self::NeedsIntervention => "the set has the condition NeedsIntervention, whose message says what to do; replicas stay until then".to_owned(),
             Self::Settling => "waits until as many servers as wanted are there and available".to_owned(),
             Self::AtMaximum(threshold, max) => {
                 format!("the load is above {threshold} %, and {max} servers are the most")

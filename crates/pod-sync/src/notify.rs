@@ -46,7 +46,8 @@ pub(crate) fn invalid(server: &GameServerView, values: &[InvalidValue]) -> Vec<E
 
 /// An event about a patch the API server will never accept as a whole.
 pub(crate) fn refused(server: &GameServerView, error: &str) -> EventRecord {
-    let note = format!("written to the Pod without what was refused: {error}");
+    let note =
+        format!("the Pod shows all but what the API server refuses; change that on the GameServer: {error}");
     record(server, true, "PodPatchRefused", note)
 }
 

@@ -14,6 +14,7 @@ mod neighbours;
 mod networks;
 mod nodes;
 mod ops_state;
+mod plugin;
 mod scale;
 mod update;
 mod volumes;

@@ -140,12 +140,17 @@ pub async fn build_controllers(root: &Path, profile: Profile) -> Result<PathBuf>
     if !command.status().await.context("can't run cargo")?.success() {
         bail!("cargo build of the controllers failed");
     }
+    Ok(programs_dir(root, profile))
+}
+
+/// Where [`build_controllers`] leaves the programs.
+pub fn programs_dir(root: &Path, profile: Profile) -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    Ok(target.join(if profile == Profile::Release {
+    target.join(if profile == Profile::Release {
         "release"
     } else {
         "debug"
-    }))
+    })
 }
 
 impl Fleet {

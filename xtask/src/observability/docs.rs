@@ -1,8 +1,9 @@
-//! `cargo xtask gen-docs`: writes `docs/metrics.md` from the crates' tables, or says that it is stale.
+//! `cargo xtask gen-docs`: writes `docs/metrics.md` from the crates' tables, and `docs/events.md`, or says that one is stale.
 
 use std::fmt::Write as _;
 
 use anyhow::Result;
+use e2e::reasons;
 use metric_table::{Label, Metric, Values};
 
 use super::catalogue::{CONTROLLERS, SECTIONS, Section};
@@ -26,13 +27,14 @@ dashboards and alerts made of them: [observability.md](observability.md).
 - What is counted from a cache (`counted every 10 s`) is the same in every replica that is up: take `max`, not `sum`.
 ";
 
-/// Writes the file; with `check`, compares instead.
+/// Writes the files; with `check`, compares instead.
 ///
 /// # Errors
-/// When it can't be written, or is stale.
+/// When one can't be written, or is stale.
 pub(crate) fn run(check: bool) -> Result<()> {
     let mut files = Files::default();
     files.add(FILE, render());
+    files.add(reasons::FILE, reasons::render());
     files.write_or_check(&repo_root(), check, "gen-docs")
 }
 
@@ -84,6 +86,19 @@ fn label(label: &Label) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reasons_that_a_network_can_have_are_on_the_page_of_reasons() {
+        for reason in network_plugins::Reason::ALL {
+            let word = reason.as_str();
+            assert!(
+                reasons::is_condition("GameServer", "NetworkReady", Some(word)),
+                "{word}"
+            );
+            let told = reasons::is_event("GameServer", "network-plugins", word);
+            assert_eq!(told, reason.is_error(), "{word}");
+        }
+    }
 
     #[test]
     fn every_metric_has_its_row() {

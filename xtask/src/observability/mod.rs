@@ -20,7 +20,7 @@ pub struct GenArgs {
 }
 
 impl GenArgs {
-    /// Writes or checks `docs/metrics.md`.
+    /// Writes or checks `docs/metrics.md` and `docs/events.md`.
     ///
     /// # Errors
     /// When it can't be written, or is stale.

@@ -1,8 +1,9 @@
-//! `cargo xtask gen-rbac`: what each controller may do, said once, written to `e2e/rbac/` and to the chart.
+//! `cargo xtask gen-rbac`: what each controller may do, said once, written to `e2e/rbac/`, to the chart and to `docs/rights.md`.
 
 mod accounts;
 mod migrate;
 mod model;
+mod page;
 mod render;
 
 use std::collections::BTreeSet;
@@ -16,6 +17,8 @@ use crate::generated::Files;
 
 /// Where the chart has its rules.
 const CHART: &str = "charts/gamekeeper/files/rbac.yaml";
+/// Where people read it.
+const PAGE: &str = "docs/rights.md";
 
 /// Flags of `cargo xtask gen-rbac`.
 #[derive(Debug, clap::Args)]
@@ -112,6 +115,7 @@ fn files() -> Files {
         files.add(path, render::manifest(account));
     }
     files.add(CHART, render::chart(&accounts::ALL));
+    files.add(PAGE, page::render(&accounts::ALL));
     files.only_in("e2e/rbac");
     files
 }

@@ -109,9 +109,25 @@ async fn trials(root: &Path, count: &mut Count) -> Result<()> {
         }
         Ok(())
     };
-    let result = result.await;
+    let result: Result<()> = result.await;
     cluster::down(name).await?;
-    result
+    result?;
+    tutorial(&program, root).await?;
+    count.passed += 1;
+    Ok(())
+}
+
+/// The commands of docs/tutorial.md, in a cluster of their own, as whoever reads the page makes it.
+async fn tutorial(program: &Path, root: &Path) -> Result<()> {
+    println!("--- cargo xtask trial tutorial");
+    let begun = Instant::now();
+    let mut command = Command::new(program);
+    command.current_dir(root).args(["trial", "tutorial"]);
+    if !command.status().await?.success() {
+        bail!("docs/tutorial.md is not what happens");
+    }
+    println!("{:.1} s", begun.elapsed().as_secs_f64());
+    Ok(())
 }
 
 async fn short_trial(program: &Path, root: &Path, kubeconfig: &Path, short: &str) -> Result<()> {

@@ -18,6 +18,7 @@ mod session;
 mod shards;
 pub(crate) mod shutdown;
 mod sync_faults;
+mod tutorial;
 
 pub use arena::{Allocation, Arena, ArenaSpec};
 pub(crate) use observer::is_ready;
@@ -57,6 +58,8 @@ pub enum Trial {
     Alerts(alerts::Options),
     /// Asks a Prometheus that scrapes all controllers under load everything that dashboards and alerts ask, and draws the answers.
     Dashboards(dashboards::Options),
+    /// Runs every command of docs/tutorial.md, and checks that it prints what the page says.
+    Tutorial(tutorial::Options),
 }
 
 impl Trial {
@@ -80,6 +83,7 @@ impl Trial {
             Self::Keda(options) => keda::run(options).await,
             Self::Alerts(options) => alerts::run(options).await,
             Self::Dashboards(options) => dashboards::run(options).await,
+            Self::Tutorial(options) => tutorial::run(options).await,
         }
     }
 }

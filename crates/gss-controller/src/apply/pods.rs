@@ -146,16 +146,18 @@ impl Pass<'_> {
             }
             Some(owner) if owner.uid == self.uid() => {
                 format!(
-                    "Pod {name} has lost its label {}={}",
+                    "Pod {name} has lost its label {}={}; put it back, or remove that Pod",
                     keys::label::OWNER_GSS,
                     self.key.name
                 )
             }
             Some(owner) => format!(
-                "Pod {name} exists and is controlled by {} {}",
+                "Pod {name} exists and is controlled by {} {}; remove that Pod, and the set makes its own",
                 owner.kind, owner.name
             ),
-            None => format!("Pod {name} exists and is controlled by nobody"),
+            None => format!(
+                "Pod {name} exists and is controlled by nobody; remove that Pod, and the set makes its own"
+            ),
         };
         metrics::creation_refused("taken");
         self.warning("FailedCreate", what.clone());

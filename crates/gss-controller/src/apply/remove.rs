@@ -100,6 +100,6 @@ impl Pass<'_> {
         } else {
             "it stays as it is: failurePolicy.maxFailures is reached"
         };
-        format!("{name} has failed, {}: {what}", why.says())
+        format!("{name} has failed ({}): {what}", why.says())
     }
 }

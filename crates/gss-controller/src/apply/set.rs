@@ -48,7 +48,7 @@ impl<'a> Pass<'a> {
         let killed = u64::try_from(before).unwrap_or(0).saturating_sub(replicas);
         self.normal(
             "Kill",
-            format!("opsState Kill on {killed} servers: replicas lowered from {before} to {replicas}"),
+            format!("servers with opsState Kill: {killed}; replicas lowered from {before} to {replicas}"),
         );
         Ok(())
     }
@@ -193,13 +193,13 @@ impl<'a> Pass<'a> {
             let servers = now.current_replicas - now.updated_replicas;
             self.normal(
                 "UpdateStarted",
-                format!("update {to} {new}: {servers} servers have another one"),
+                format!("update {to} {new}; servers that have another one: {servers}"),
             );
         }
         if before.current_revision != before.update_revision && now.current_revision == now.update_revision {
             self.normal(
                 "UpdateFinished",
-                format!("all {} servers have revision {new}", now.updated_replicas),
+                format!("every server has revision {new}: {}", now.updated_replicas),
             );
         }
     }

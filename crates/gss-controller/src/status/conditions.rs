@@ -115,6 +115,14 @@ pub(super) fn awaiting_take_over(observed: &Observed) -> Condition {
     )
 }
 
+/// So many servers, and what is said of one or of several.
+pub(super) fn servers(count: u64, of_one: &str, of_several: &str) -> String {
+    match count {
+        1 => format!("1 server {of_one}"),
+        count => format!("{count} servers {of_several}"),
+    }
+}
+
 pub(super) fn condition(type_: &str, status: bool, reason: &str, message: String) -> Condition {
     Condition {
         type_: type_.to_owned(),
@@ -133,11 +141,16 @@ fn ready(plan: &Plan, counts: &Counts) -> Condition {
     } else {
         ReadyReason::ServersNotReady
     };
+    let why = if all {
+        ""
+    } else {
+        "; the GameServers of the others say why, `kubectl get gs` shows which"
+    };
     condition(
         READY,
         all,
         reason.as_str(),
-        format!("{} of {wanted} servers are ready", counts.serving),
+        format!("{} of {wanted} servers are ready{why}", counts.serving),
     )
 }
 
@@ -147,7 +160,7 @@ fn progressing(observed: &Observed, plan: &Plan, outcome: &Outcome, counts: &Cou
     let (reason, message) = if to_create > 0 {
         (
             ProgressReason::Creating,
-            format!("{to_create} servers are being created"),
+            servers(to_create, "is being created", "are being created"),
         )
     } else if let Some(message) = updates::progress(plan) {
         (ProgressReason::Updating, message)
@@ -156,15 +169,19 @@ fn progressing(observed: &Observed, plan: &Plan, outcome: &Outcome, counts: &Cou
     } else if unready > 0 || !outcome.complete {
         (
             ProgressReason::Starting,
-            format!("{unready} servers are starting"),
+            servers(unready, "is starting", "are starting"),
         )
     } else if counts.leaving > 0 {
         (
             ProgressReason::Draining,
-            format!("{} servers go when their last player has left", counts.leaving),
+            servers(
+                counts.leaving,
+                "goes when its last player has left",
+                "go when their last player has left",
+            ),
         )
     } else {
-        (ProgressReason::Settled, updates::at_rest(plan))
+        (ProgressReason::Settled, updates::at_rest(observed, plan))
     };
     condition(
         PROGRESSING,
@@ -195,7 +212,8 @@ fn deleting(observed: &Observed, counts: &Counts) -> String {
         0 => String::new(),
         drained => format!(", {drained} of them wait for their last player"),
     };
-    format!("{leaving} servers are being deleted{held}{drained}")
+    let leaving = servers(leaving, "is being deleted", "are being deleted");
+    format!("{leaving}{held}{drained}")
 }
 
 /// Condition `NeedsIntervention`, where a policy can bring it about or did.
@@ -211,6 +229,10 @@ pub(super) fn needs_intervention(observed: &Observed, plan: &Plan) -> Option<Con
     let limit = failures.limit.unwrap_or_default();
     let stuck = match failures.stuck.len() {
         0 => String::new(),
+        1 => format!(
+            "; server {} has failed and stays as it is",
+            failures.stuck.to_joined()
+        ),
         _ => format!(
             "; servers {} have failed and stay as they are",
             failures.stuck.to_joined()
@@ -221,8 +243,9 @@ pub(super) fn needs_intervention(observed: &Observed, plan: &Plan) -> Option<Con
         true,
         "TooManyFailures",
         format!(
-            "{count} servers have failed and failurePolicy.maxFailures is {limit}: failed servers are no longer replaced{stuck}; \
-             look at them, and change the set's spec to count anew"
+            "{} and failurePolicy.maxFailures is {limit}: failed servers are no longer replaced{stuck}; look at them, and \
+             change the set's spec to count anew",
+            servers(count.try_into().unwrap_or_default(), "has failed", "have failed"),
         ),
     ))
 }
@@ -246,9 +269,9 @@ fn scale_in_blocked(observed: &Observed, plan: &Plan) -> Condition {
         .len()
         .saturating_sub(observed.set.spec.replicas.max(0) as u64);
     let message = format!(
-        "{} servers must go and all that are left are Allocated (ids {}): with scaleStrategy.protectAllocated the set waits \
+        "{} and all that are left are Allocated (ids {}): with scaleStrategy.protectAllocated the set waits \
          until their opsState is no longer Allocated; raise replicas to keep them",
-        surplus + reserved,
+        servers(surplus + reserved, "must go", "must go"),
         protected.to_joined(),
     );
     condition(
@@ -264,7 +287,9 @@ fn degraded(observed: &Observed, plan: &Plan, outcome: &Outcome) -> Condition {
     if let Some(error) = &outcome.create_error {
         found.push((
             DegradedReason::FailedCreate,
-            format!("Pods cannot be created: {error}"),
+            format!(
+                "Pods cannot be created, which is tried again until it succeeds; the API server says: {error}"
+            ),
         ));
     }
     for message in names_taken(observed, plan) {
@@ -275,14 +300,15 @@ fn degraded(observed: &Observed, plan: &Plan, outcome: &Outcome) -> Condition {
     }
     if plan.scale.out_of_ids > 0 {
         let message = format!(
-            "{} servers have no id: reserveGameServerIds leaves too few, release some of them",
-            plan.scale.out_of_ids
+            "{}: reserveGameServerIds leaves too few, release some of them",
+            servers(plan.scale.out_of_ids, "has no id", "have no id")
         );
         found.push((DegradedReason::OutOfIds, message));
     }
     if let Some(error) = &outcome.reserve_error {
-        let message =
-            format!("the ids of scaled-in servers cannot be added to reserveGameServerIds: {error}");
+        let message = format!(
+            "the ids of scaled-in servers cannot be added to reserveGameServerIds, which is tried again: {error}"
+        );
         found.push((DegradedReason::ReserveNotWritten, message));
     }
     found.extend(early_ends(observed).map(|message| (DegradedReason::EarlyEnds, message)));
@@ -309,14 +335,14 @@ fn names_taken(observed: &Observed, plan: &Plan) -> Vec<String> {
         .iter()
         .filter(|(id, _)| desired.contains(**id));
     let mut messages: Vec<String> = blocked
-        .map(|(id, what)| format!("server {id} has to wait: {what}; remove that Pod"))
+        .map(|(id, what)| format!("server {id} has to wait: {what}"))
         .collect();
     for stranger in &observed.strangers {
         if crate::observe::id_in(&observed.set, &stranger.name).is_some_and(|id| desired.contains(id)) {
             let owner = stranger.controller.as_deref().unwrap_or("nobody");
             let name = &stranger.name;
             messages.push(format!(
-                "server {name} has to wait: a Pod of that name is controlled by {owner}; remove it"
+                "server {name} has to wait: a Pod of that name is controlled by {owner}; remove that Pod, and the set makes its own"
             ));
         }
     }
@@ -341,7 +367,7 @@ fn early_ends(observed: &Observed) -> Option<String> {
     };
     Some(format!(
         "server {name}{others} ended soon after the start, repeatedly ({why}): each waits longer before it is replaced, 5 \
-         minutes at most; the ended Pod stays to be looked at, delete it to have a new one at once"
+         minutes at most; the ended Pod stays, so that `kubectl logs {name}` can say why; delete it to have a new one at once"
     ))
 }
 

@@ -112,8 +112,12 @@ fn sentence(found: &Waiting, clock: Timestamp) -> String {
         more => format!("{more} servers wait"),
     };
     let how = match *hook {
-        "preDelete" | "inPlaceUpdate" => "see the hook's labels and finalizers on the Pod",
-        _ => "its labels and finalizers are not all on the Pod",
+        "preDelete" | "inPlaceUpdate" => {
+            "labels or finalizers of the hook are on its Pod, and whoever serves the hook has to take them off"
+        }
+        _ => {
+            "its Pod has not all labels and finalizers of the hook, and whoever serves the hook has to put them on"
+        }
     };
     match passed(found, clock) {
         Some(age) => format!("{wait} for hook {hook}, {oldest} for more than {age}: {how}"),

@@ -154,7 +154,10 @@ fn counters_follow_spec_and_pods() {
             ..GameServerSetStatus::default()
         }
     );
-    assert_eq!(condition(&report, "Ready").message, "3 of 4 servers are ready");
+    assert_eq!(
+        condition(&report, "Ready").message,
+        "3 of 4 servers are ready; the GameServers of the others say why, `kubectl get gs` shows which"
+    );
     assert!(!report.settled);
 }
 
@@ -236,7 +239,7 @@ fn a_blocked_scale_in_says_who_blocks_it() {
         ("True", "AllocatedServers")
     );
     assert!(
-        blocked.message.starts_with("1 servers must go") && blocked.message.contains("ids 0,1"),
+        blocked.message.starts_with("1 server must go") && blocked.message.contains("ids 0,1"),
         "{}",
         blocked.message
     );
@@ -393,7 +396,7 @@ fn a_set_whose_servers_fail_too_often_needs_somebody() {
         (said.status.as_str(), said.reason.as_str()),
         ("True", "TooManyFailures")
     );
-    assert!(said.message.contains("servers 1 have failed"), "{}", said.message);
+    assert!(said.message.contains("server 1 has failed"), "{}", said.message);
     assert_eq!(first.status.failures.as_ref().unwrap().count, 2);
     let mut changed = spec;
     changed["failurePolicy"]["maxFailures"] = json!(9);

@@ -2,7 +2,7 @@
 
 use api_types::{Condition, RevisionStatus, keys::condition::UPDATE_BLOCKED};
 
-use super::conditions::condition;
+use super::conditions::{condition, servers};
 use crate::{
     observe::Observed,
     plan::{
@@ -74,7 +74,7 @@ fn hopeless(reason: &str) -> Option<&'static str> {
         "InvalidImageName" => Some("has a name that is none (InvalidImageName)"),
         "ImageInspectError" => Some("cannot be read (ImageInspectError)"),
         "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
-            Some("cannot be started; look at the Pod's events")
+            Some("cannot be started, and the Pod's events say why")
         }
         _ => None,
     }
@@ -94,7 +94,9 @@ pub(super) fn stuck(observed: &Observed) -> Vec<(u32, String)> {
                 let waiting = pod.container_status(&container).and_then(|now| now.waiting.as_deref());
                 if let Some(why) = waiting.and_then(hopeless) {
                     let image = pod.container(&container).map_or("", |wanted| wanted.image.as_str());
-                    return Some((*id, format!("image {image} of container {container} {why}")));
+                    return Some((*id, format!(
+                        "image {image} of container {container} {why}; correct the template, and the server is updated again"
+                    )));
                 }
                 (seconds >= DEADLINE_SECONDS).then(|| {
                     let minutes = DEADLINE_SECONDS / 60;
@@ -139,25 +141,33 @@ pub(super) fn update_blocked(observed: &Observed, plan: &Plan) -> Condition {
         _ => None,
     });
     if let Some(why) = why {
-        found.push(("InPlaceImpossible", format!(
-            "{} servers cannot be updated in place (ids {}): {why}; with podUpdatePolicy InPlaceOnly they stay as they are: \
+        found.push((
+            "InPlaceImpossible",
+            format!(
+                "{} (ids {}): {why}; with podUpdatePolicy InPlaceOnly they stay as they are: \
              choose InPlaceIfPossible, or delete their Pods when it suits",
-            impossible.len(), impossible.to_joined(),
-        )));
+                servers(
+                    impossible.len(),
+                    "cannot be updated in place",
+                    "cannot be updated in place"
+                ),
+                impossible.to_joined(),
+            ),
+        ));
     }
     let allocated = with(&|why| *why == Obstacle::Allocated);
     if !allocated.is_empty() {
         found.push(("AllocatedServers", format!(
-            "{} servers are to be updated and are Allocated (ids {}): with scaleStrategy.protectAllocated they are updated when \
-             their opsState is no longer Allocated",
-            allocated.len(), allocated.to_joined(),
+            "{} (ids {}): with scaleStrategy.protectAllocated that waits until the opsState is no longer Allocated",
+            servers(allocated.len(), "is to be updated and is Allocated", "are to be updated and are Allocated"),
+            allocated.to_joined(),
         )));
     }
     let held = with(&|why| *why == Obstacle::Hook);
     if !held.is_empty() {
         found.push(("HeldByHook", format!(
-            "{} servers wait for the lifecycle hook inPlaceUpdate (ids {}): its labels or finalizers decide when they go on",
-            held.len(), held.to_joined(),
+            "{} for the lifecycle hook inPlaceUpdate (ids {}): whoever serves the hook decides when that goes on, by its labels or finalizers",
+            servers(held.len(), "waits", "wait"), held.to_joined(),
         )));
     }
     found.truncate(6);
@@ -185,21 +195,33 @@ pub(super) fn progress(plan: &Plan) -> Option<String> {
     let now = update.under_way + begun.count() as u64 + update.recreate.len() as u64;
     (now > 0 || update.waiting > 0).then(|| {
         format!(
-            "{now} servers are being updated, {} more are to follow",
+            "{}, {} more to follow",
+            servers(now, "is being updated", "are being updated"),
             update.waiting
         )
     })
 }
 
 /// Why servers keep an older template though nothing is being done about it.
-pub(super) fn at_rest(plan: &Plan) -> String {
+pub(super) fn at_rest(observed: &Observed, plan: &Plan) -> String {
     let update = &plan.update;
     match (update.halted, update.held_back) {
         (0, 0) => "every server is as wanted".to_owned(),
         (0, held) => format!("every server is as wanted; the partition keeps {held} on an older template"),
-        (halted, _) => format!(
-            "nothing is under way; {halted} servers have an older template, and updates are paused or begin with the deletion \
-             of a Pod"
-        ),
+        (halted, _) => {
+            let rolling = observed
+                .set
+                .spec
+                .update_strategy
+                .as_ref()
+                .and_then(|strategy| strategy.rolling_update.as_ref());
+            let why = if rolling.and_then(|rolling| rolling.paused) == Some(true) {
+                "updates are paused (updateStrategy.rollingUpdate.paused)"
+            } else {
+                "with updateStrategy OnDelete it is updated when its Pod is deleted"
+            };
+            let halted = servers(halted, "has an older template", "have an older template");
+            format!("nothing is under way; {halted}: {why}")
+        }
     }
 }

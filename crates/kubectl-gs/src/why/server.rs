@@ -1,7 +1,7 @@
 //! Why a server does not go, is not updated, cannot be allocated, or is not shown by its Pod.
 
 use api_types::{
-    GameServerSet, ReclaimPolicy, UpdateStrategyType,
+    GameServer, GameServerSet, ReclaimPolicy, UpdateStrategyType,
     keys::{self, claim_reason, lifecycle as stage},
     ops_state,
 };
@@ -25,7 +25,7 @@ pub(super) fn deletion(sight: &Sight, now: Timestamp) -> Vec<Finding> {
         .as_ref()
         .filter(|pod| pod.metadata.deletion_timestamp.is_some())
     {
-        return vec![terminating(pod, now)];
+        return vec![terminating(pod, taken_by(sight), now)];
     }
     if let Some(pod) = sight
         .pod
@@ -56,7 +56,20 @@ pub(super) fn deletion(sight: &Sight, now: Timestamp) -> Vec<Finding> {
     vec![stays(sight)]
 }
 
-fn terminating(pod: &Pod, now: Timestamp) -> Finding {
+/// Who takes the Pod, where it is not Gamekeeper.
+fn taken_by(sight: &Sight) -> Option<&'static str> {
+    match claim(&sight.server)?.reason.as_str() {
+        claim_reason::EVICTED => {
+            Some("it is evicted, by a node drain, the cluster autoscaler, its kubelet or a taint")
+        }
+        claim_reason::PREEMPTED => Some("the scheduler gives its place to a more important Pod"),
+        claim_reason::DELETED => Some("somebody deleted its Pod, and no controller of Gamekeeper did"),
+        _ => None,
+    }
+}
+
+fn terminating(pod: &Pod, taken_by: Option<&str>, now: Timestamp) -> Finding {
+    let by = taken_by.map_or_else(String::new, |by| format!("{by}; "));
     let meta = &pod.metadata;
     let finalizers: Vec<&str> = meta.finalizers.iter().flatten().map(String::as_str).collect();
     let until = meta.deletion_timestamp.as_ref().map(|time| time.0);
@@ -64,22 +77,26 @@ fn terminating(pod: &Pod, now: Timestamp) -> Finding {
     let topic = Topic::Deletion;
     if !finalizers.is_empty() {
         let why = format!(
-            "its Pod is being deleted and is held by finalizers: {}",
+            "{by}its Pod is being deleted and is held by finalizers: {}",
             finalizers.join(", ")
         );
         return Finding::blocked(topic, why).hint("whoever put them there takes them away");
     }
     if left >= 0 {
         let why = format!(
-            "its Pod is being deleted; its containers have {} to end",
+            "{by}its Pod is being deleted; its containers have {} to end",
             age::human(left)
         );
-        return Finding::waits(topic, why);
+        let found = Finding::waits(topic, why);
+        return match taken_by {
+            Some(_) => found.hint("who may take it says spec.eviction.safe of its set: docs/disruption.md"),
+            None => found,
+        };
     }
     let late = age::human(-left);
     Finding::blocked(
         topic,
-        format!("its Pod should have been gone {late} ago, and its node has not said so"),
+        format!("{by}its Pod should have been gone {late} ago, and its node has not said so"),
     )
     .hint("is the node alive? the id stays taken until the Pod object is gone")
 }
@@ -158,6 +175,13 @@ fn claimed(sight: &Sight, reason: &str, since: &str) -> Finding {
             format!("it has drained for {since}: {on_it} players are on it; it waits {until}"),
         )
         .hint(format!("not to wait any more: kubectl gs kill {name}"));
+    }
+    if let Some(by) = taken_by(sight) {
+        let name = name(&sight.server.metadata);
+        return Finding::waits(topic, format!("{by}; that was announced {since} ago, and its Pod is still there"))
+            .hint(format!(
+                "if it is called off, the server is free again by itself; kubectl describe pod {name} says who it was"
+            ));
     }
     Finding::waits(
         topic,
@@ -320,14 +344,29 @@ pub(super) fn allocation(sight: &Sight) -> Finding {
             let name = name(&sight.server.metadata);
             Finding::waits(topic, "it is allocated").hint(format!("kubectl gs release {name}"))
         }
-        Some(
-            found @ (Obstacle::State(_)
-            | Obstacle::Lifecycle(_)
-            | Obstacle::Network(_)
-            | Obstacle::EarlierPod),
-        ) => Finding::waits(topic, format!("it cannot be allocated: {found}")),
+        Some(found @ Obstacle::Network(_)) => {
+            let why = format!("it cannot be allocated: {found}");
+            match network_trouble(&sight.server) {
+                Some(said) => Finding::blocked(topic, format!("{why}: {said}"))
+                    .hint("docs/runbooks/network-not-ready.md"),
+                None => Finding::waits(topic, why),
+            }
+        }
+        Some(found @ (Obstacle::State(_) | Obstacle::Lifecycle(_) | Obstacle::EarlierPod)) => {
+            Finding::waits(topic, format!("it cannot be allocated: {found}"))
+        }
         Some(found) => Finding::blocked(topic, format!("it cannot be allocated: {found}")),
     }
+}
+
+/// What network-plugins says that is wrong, in its words.
+fn network_trouble(server: &GameServer) -> Option<String> {
+    let conditions = &server.status.as_ref()?.conditions;
+    let told = conditions
+        .iter()
+        .find(|found| found.type_ == keys::condition::NETWORK_READY && found.status == "False")?;
+    let (message, reason) = (told.message.as_deref()?, told.reason.as_deref()?);
+    Some(format!("{message} ({reason})"))
 }
 
 /// Whether its Pod shows what it says.

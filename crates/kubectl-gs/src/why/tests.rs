@@ -268,6 +268,39 @@ fn about(changes: &[(&str, Value)]) -> String {
 }
 
 #[test]
+fn a_network_that_is_not_ready_is_told_in_its_plugins_words() {
+    let told = json!([{"type": "NetworkReady", "status": "False", "reason": "NoSuchPlugin",
+        "message": "there is no network plugin Cloud-LB"}]);
+    let waits = [
+        (
+            "/pod/metadata/annotations/game.kruise.io~1network-type",
+            json!("Cloud-LB"),
+        ),
+        (
+            "/server/status/networkStatus",
+            json!({"currentNetworkState": "NotReady"}),
+        ),
+    ];
+    says(
+        Topic::Allocation,
+        &waits,
+        Verdict::Waits,
+        &["its network is NotReady"],
+    );
+    let mut blocked = waits.to_vec();
+    blocked.push(("/server/status/conditions", told));
+    says(
+        Topic::Allocation,
+        &blocked,
+        Verdict::Blocked,
+        &[
+            "its network is NotReady: there is no network plugin Cloud-LB (NoSuchPlugin)",
+            "network-not-ready.md",
+        ],
+    );
+}
+
+#[test]
 fn a_set_says_why_it_has_not_the_servers_that_are_wanted() {
     let well = about(&[]);
     assert_eq!(

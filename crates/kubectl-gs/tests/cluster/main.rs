@@ -8,4 +8,6 @@ mod rights;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]
+mod terminal;
+#[cfg(test)]
 mod world;

@@ -115,6 +115,18 @@ impl World {
         }
     }
 
+    /// The program with the rights of this kubeconfig, to be run.
+    pub(crate) fn command(&self, kubeconfig: &PathBuf, line: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-gs"));
+        command
+            .arg("--kubeconfig")
+            .arg(kubeconfig)
+            .args(["--namespace", &self.namespace])
+            .args(line.split(' ').filter(|word| !word.is_empty()))
+            .env_remove("KUBECONFIG");
+        command
+    }
+
     /// Runs the program as an administrator.
     pub(crate) async fn gs(&self, line: &str) -> Answer {
         self.gs_as(&self.kubeconfig, line).await
@@ -122,15 +134,7 @@ impl World {
 
     /// Runs the program with the rights of this kubeconfig.
     pub(crate) async fn gs_as(&self, kubeconfig: &PathBuf, line: &str) -> Answer {
-        let output = Command::new(env!("CARGO_BIN_EXE_kubectl-gs"))
-            .arg("--kubeconfig")
-            .arg(kubeconfig)
-            .args(["--namespace", &self.namespace])
-            .args(line.split(' ').filter(|word| !word.is_empty()))
-            .env_remove("KUBECONFIG")
-            .output()
-            .await
-            .unwrap();
+        let output = self.command(kubeconfig, line).output().await.unwrap();
         Answer {
             code: output.status.code().unwrap(),
             stdout: String::from_utf8(output.stdout).unwrap(),

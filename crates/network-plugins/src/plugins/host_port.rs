@@ -54,7 +54,7 @@ impl Plugin for HostPortPlugin {
             return Err(Problem::new(
                 Reason::HostPortsMissing,
                 "the Pod has no host ports: it was made before the network was asked for, or when the range of host ports \
-                 had fewer ports than the Pod needs. A new Pod gets them",
+                 had fewer ports than the Pod needs; a new Pod gets them: delete this one when nobody plays on it",
             ));
         }
         let (node, ip) = (server.node()?, server.ip()?);

@@ -73,7 +73,7 @@ impl Plugin for LoadBalancerPlugin {
             .address
             .as_ref()
             .filter(|_| service.type_ == LOAD_BALANCER)
-            .ok_or_else(|| Problem::new(Reason::WaitingForAddress, "the load balancer has no address yet"))?;
+            .ok_or_else(|| Problem::new(Reason::WaitingForAddress, "the load balancer has no address yet: whatever provides load balancers in this cluster gives it one"))?;
         Ok(per_port(ip, &service.ports, |port| {
             let outside = NetworkAddress {
                 ip: address.ip.clone().unwrap_or_default(),

@@ -1,6 +1,6 @@
 //! A game server as game-api sees it: one connection, one code.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -9,7 +9,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
-use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
 use tempfile::TempDir;
 
 /// A certificate for localhost, and its files.
@@ -18,12 +18,18 @@ pub(crate) struct Certificate {
     config: Arc<rustls::ClientConfig>,
 }
 
+/// Writes a certificate for localhost, `tls.crt`, and its key, `tls.key`.
+pub(crate) fn localhost_pair(directory: &Path) -> Result<CertifiedKey<KeyPair>> {
+    let pair = generate_simple_self_signed(vec!["localhost".into()])?;
+    std::fs::write(directory.join("tls.crt"), pair.cert.pem())?;
+    std::fs::write(directory.join("tls.key"), pair.signing_key.serialize_pem())?;
+    Ok(pair)
+}
+
 impl Certificate {
     pub(crate) fn make() -> Result<Self> {
-        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(vec!["localhost".into()])?;
         let directory = tempfile::tempdir()?;
-        std::fs::write(directory.path().join("tls.crt"), cert.pem())?;
-        std::fs::write(directory.path().join("tls.key"), signing_key.serialize_pem())?;
+        let CertifiedKey { cert, .. } = localhost_pair(directory.path())?;
         let mut roots = rustls::RootCertStore::empty();
         roots.add(cert.der().clone())?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());

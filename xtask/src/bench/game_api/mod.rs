@@ -15,7 +15,7 @@ use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt as _};
 use serde::Serialize;
 
-pub(crate) use self::caller::{Caller, Certificate};
+pub(crate) use self::caller::{Caller, Certificate, localhost_pair};
 use super::spread::Spread;
 use crate::fleet::{Controller, FleetOptions, Scrape};
 use crate::trial::{Arena, ArenaSpec, Session, SessionOptions, write_json};

@@ -98,6 +98,39 @@ fn marks_finalizers_and_nodes_that_are_late_are_told() {
 }
 
 #[test]
+fn who_takes_a_server_is_told_where_it_is_somebody_else() {
+    let claim = |reason: &str| {
+        let claim = json!({"podUID": "p1", "reason": reason, "time": "2026-01-01T00:55:00Z"});
+        ("/server/status/deletionClaim", claim)
+    };
+    let terminating = ("/pod/metadata/deletionTimestamp", json!("2026-01-01T01:00:10Z"));
+    for (reason, words) in [
+        ("Evicted", "it is evicted, by a node drain"),
+        ("Preempted", "a more important Pod"),
+        ("Deleted", "somebody deleted its Pod"),
+    ] {
+        let announced = [claim(reason)];
+        says(
+            Topic::Deletion,
+            &announced,
+            Waits,
+            &[words, "announced 5m ago", "free again by itself"],
+        );
+        let going = [claim(reason), terminating.clone()];
+        says(
+            Topic::Deletion,
+            &going,
+            Waits,
+            &[words, "have 10s to end", "docs/disruption.md"],
+        );
+        let cannot = format!("claimed for deletion ({reason})");
+        says(Topic::Allocation, &announced, Blocked, &[&cannot]);
+    }
+    let (_, own) = super::of(Topic::Deletion, &[claim("ScaleIn"), terminating]);
+    assert_eq!(own, "its Pod is being deleted; its containers have 10s to end");
+}
+
+#[test]
 fn what_keeps_a_server_from_being_updated_is_named() {
     let update = Topic::Update;
     let old = ("/pod/metadata/labels/controller-revision-hash", json!("arena-1"));
