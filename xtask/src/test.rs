@@ -3,6 +3,7 @@
 mod count;
 mod steps;
 
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -49,10 +50,12 @@ pub enum Step {
     Kubelet,
     /// The trials' short form, on simulated nodes.
     Trials,
+    /// The controllers did what they may do, all of it and nothing else: by the audit logs of the steps above.
+    Rights,
 }
 
 impl Step {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Fmt,
         Self::Generated,
         Self::Lint,
@@ -64,6 +67,7 @@ impl Step {
         Self::Kwok,
         Self::Kubelet,
         Self::Trials,
+        Self::Rights,
     ];
 
     const fn title(self) -> &'static str {
@@ -79,6 +83,7 @@ impl Step {
             Self::Kwok => "end to end on simulated nodes",
             Self::Kubelet => "end to end on a real kubelet",
             Self::Trials => "trials",
+            Self::Rights => "rights, granted and used",
         }
     }
 
@@ -96,23 +101,49 @@ impl Step {
 pub async fn run(options: Options) -> Result<()> {
     let root = crate::cluster::paths::repo_root();
     let mut count = Count::default();
-    let (mut times, mut failed) = (Vec::new(), Vec::new());
     let begun = Instant::now();
     let chosen = |step: &Step| {
         let chosen = options.only.is_empty() || options.only.contains(step);
         chosen && !options.skip.contains(step)
     };
-    let (alone, lanes) = order(Step::ALL.into_iter().filter(chosen).collect());
-    for step in alone {
+    let Lanes {
+        before,
+        beside,
+        after,
+    } = order(Step::ALL.into_iter().filter(chosen).collect());
+    let mut times = Vec::new();
+    let result = async {
+        one_by_one(before, &root, &mut count, &mut times).await?;
+        side_by_side(&beside, &mut count, &mut times).await?;
+        one_by_one(after, &root, &mut count, &mut times).await
+    };
+    let result = result.await;
+    summary(&times, begun.elapsed(), &count);
+    result
+}
+
+async fn one_by_one(
+    steps: Vec<Step>,
+    root: &Path,
+    count: &mut Count,
+    times: &mut Vec<(Step, Duration)>,
+) -> Result<()> {
+    for step in steps {
         println!("=== {}", step.title());
         let started = Instant::now();
-        let result = steps::run(step, &root, &mut count).await;
+        let result = steps::run(step, root, count).await;
         times.push((step, started.elapsed()));
-        if let Err(error) = result {
-            summary(&times, begun.elapsed(), &count);
-            return Err(error.context(format!("step '{}' failed", step.title())));
-        }
+        result.with_context(|| format!("step '{}' failed", step.title()))?;
     }
+    Ok(())
+}
+
+async fn side_by_side(
+    lanes: &[Vec<Step>],
+    count: &mut Count,
+    times: &mut Vec<(Step, Duration)>,
+) -> Result<()> {
+    let mut failed = Vec::new();
     let ran = join_all(lanes.iter().map(|steps| lane(steps))).await;
     for (steps, (time, result)) in lanes.iter().zip(ran) {
         times.push((steps[0], time));
@@ -121,19 +152,46 @@ pub async fn run(options: Options) -> Result<()> {
             Err(error) => failed.push(error),
         }
     }
-    summary(&times, begun.elapsed(), &count);
     failed.into_iter().next().map_or(Ok(()), Err)
+}
+
+/// Steps by when they run.
+struct Lanes {
+    /// One after the other.
+    before: Vec<Step>,
+    /// Then these, at the same time.
+    beside: Vec<Vec<Step>>,
+    /// Then these.
+    after: Vec<Step>,
 }
 
 /// Which steps run one after the other, and which in lanes at the same time: those that wait more than they compute, and have a
 /// cluster each. Not the real kubelet's: on a busy machine it writes conditions of a Pod that it has not seen the last change of.
-fn order(mut steps: Vec<Step>) -> (Vec<Step>, Vec<Vec<Step>>) {
+/// Rights come last: all the others' logs are read.
+fn order(mut steps: Vec<Step>) -> Lanes {
     let lanes = [Step::Kwok, Step::Trials];
-    if !lanes.iter().all(|lane| steps.contains(lane)) {
-        return (steps, Vec::new());
+    let beside = if lanes.iter().all(|lane| steps.contains(lane)) {
+        lanes.map(|lane| vec![lane]).to_vec()
+    } else {
+        Vec::new()
+    };
+    let after = if beside.is_empty() {
+        Vec::new()
+    } else {
+        steps
+            .iter()
+            .copied()
+            .filter(|step| *step == Step::Rights)
+            .collect()
+    };
+    if !beside.is_empty() {
+        steps.retain(|step| !lanes.contains(step) && *step != Step::Rights);
     }
-    steps.retain(|step| !lanes.contains(step));
-    (steps, lanes.map(|lane| vec![lane]).to_vec())
+    Lanes {
+        before: steps,
+        beside,
+        after,
+    }
 }
 
 /// Runs steps in a process of their own, whose lines begin with the name of the first.
@@ -174,15 +232,21 @@ fn summary(times: &[(Step, Duration)], total: Duration, count: &Count) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Step, order};
+    use super::{Lanes, Step, order};
 
     #[test]
     fn trials_run_beside_what_runs_end_to_end_and_alone_without_it() {
-        let (alone, lanes) = order(Step::ALL.to_vec());
-        assert_eq!((alone.len(), alone.last()), (9, Some(&Step::Kubelet)));
-        assert_eq!(lanes, [vec![Step::Kwok], vec![Step::Trials]]);
-        assert_eq!(order(vec![Step::Trials]), (vec![Step::Trials], Vec::new()));
-        let ends = vec![Step::Kwok, Step::Kubelet];
-        assert_eq!(order(ends.clone()), (ends, Vec::new()));
+        let Lanes {
+            before,
+            beside,
+            after,
+        } = order(Step::ALL.to_vec());
+        assert_eq!((before.len(), before.last()), (9, Some(&Step::Kubelet)));
+        assert_eq!(beside, [vec![Step::Kwok], vec![Step::Trials]]);
+        assert_eq!(after, [Step::Rights]);
+        for some in [vec![Step::Trials, Step::Rights], vec![Step::Kwok, Step::Kubelet]] {
+            let ordered = order(some.clone());
+            assert_eq!((ordered.before, ordered.beside.len()), (some, 0));
+        }
     }
 }

@@ -34,14 +34,36 @@ spec:
     - {}
     {{- else }}
     - ports:
-        {{- range $policy.apiServer.ports }}
-        - {port: {{ . }}, protocol: TCP}
+        {{- $ports := $policy.apiServer.ports }}
+        {{- with .root.Values.apiServer.port }}
+        {{- $ports = append $ports (int .) | uniq }}
+        {{- end }}
+        {{- range $ports }}
+        - {port: {{ int . }}, protocol: TCP}
         {{- end }}
       {{- with $policy.apiServer.to }}
       to:
         {{- toYaml . | nindent 8 }}
       {{- end }}
+    {{- if include "gamekeeper.resolves" . }}
+    # The API server's name.
+    - ports:
+        - {port: 53, protocol: UDP}
+        - {port: 53, protocol: TCP}
     {{- end }}
+    {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Whether the API server is named by a name that only a name server knows. */}}
+{{- define "gamekeeper.resolves" -}}
+{{- $host := .root.Values.apiServer.host }}
+{{- if and $host (not (regexMatch "^[0-9.]+$|:" $host)) }}
+{{- $known := list }}
+{{- range .pod.hostAliases }}
+{{- $known = concat $known .hostnames }}
+{{- end }}
+{{- if not (has $host $known) }}yes{{ end }}
 {{- end }}
 {{- end }}
 

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use http::HeaderValue;
+use http::header::USER_AGENT;
 use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -53,6 +55,16 @@ pub async fn load_config(kubeconfig: Option<&Path>) -> Result<Config, ClientErro
     }
 }
 
+/// The same configuration for requests that say which program sent them, as audit logs show it.
+pub fn named(config: &Config, program: &str) -> Config {
+    let mut config = config.clone();
+    let name = format!("{program}/{}", env!("CARGO_PKG_VERSION"));
+    if let Ok(name) = HeaderValue::try_from(name) {
+        config.headers.push((USER_AGENT, name));
+    }
+    config
+}
+
 /// Builds the client every request of a controller goes through.
 ///
 /// kube's default stack is not used: it repeats any request, writes included, up to fifteen times on 429, 503
@@ -92,4 +104,17 @@ pub fn connect(config: &Config) -> Result<Client, ClientError> {
         .map_err(BoxError::from)
         .service(http);
     Ok(Client::new(service, config.default_namespace.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_say_which_program_sent_them() {
+        let config = Config::new(http::Uri::from_static("https://127.0.0.1"));
+        let version = concat!("pod-sync/", env!("CARGO_PKG_VERSION"));
+        let wanted = [(USER_AGENT, HeaderValue::from_static(version))];
+        assert_eq!(named(&config, "pod-sync").headers, wanted);
+    }
 }

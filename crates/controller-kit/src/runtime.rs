@@ -100,7 +100,8 @@ impl Runtime {
         telemetry::init_logs(&args.log)?;
         let metrics = telemetry::init_metrics(component)?;
         let signals = Signals::listen().map_err(StartError::Signals)?;
-        let client = client::connect(config)?;
+        let config = client::named(config, component);
+        let client = client::connect(&config)?;
         let supervisor = Supervisor::default();
         let health = Arc::new(Health::new(supervisor.shutdown()));
         let address = args.admin.admin_address;
@@ -123,7 +124,7 @@ impl Runtime {
         namespaces.dedup();
         Ok(Self {
             client,
-            config: config.clone(),
+            config,
             namespaces: namespaces.into(),
             resync: args.watch.resync,
             supervisor,

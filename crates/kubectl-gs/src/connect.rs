@@ -1,6 +1,6 @@
 //! Which cluster, as whom, in which namespace: as kubectl decides it.
 
-use controller_kit::client::{ClientError, connect};
+use controller_kit::client::{ClientError, connect, named};
 use kube::{
     Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
@@ -29,7 +29,7 @@ impl Session {
             config.auth_info.impersonate_groups = Some(flags.act_as_groups.clone());
         }
         Ok(Self {
-            client: connect(&config)?,
+            client: connect(&named(&config, "kubectl-gs"))?,
             namespace: flags
                 .namespace
                 .clone()

@@ -36,7 +36,7 @@ pub mod verify;
 
 use std::process::ExitCode;
 
-use controller_kit::client::{connect, load_config};
+use controller_kit::client::{connect, load_config, named};
 use kube::Client;
 
 use crate::{
@@ -61,7 +61,7 @@ type Planner = fn(&ClusterFacts, &SetFacts, Force) -> SetPlan;
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let config = load_config(cli.common.kubeconfig.as_deref()).await?;
     let session = Session {
-        client: connect(&config)?,
+        client: connect(&named(&config, "gamekeeper-migrate"))?,
         common: cli.common,
     };
     let command = cli.command.unwrap_or_else(|| Command::Plan(Selected::default()));

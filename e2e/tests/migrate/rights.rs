@@ -17,6 +17,9 @@ use test_bed::eventually;
 
 use crate::tools::{command, kubeconfig, no_managers};
 
+/// The name of its role: by that `cargo xtask rights-used` knows whose requests they are.
+const ACCOUNT: &str = "migrate";
+
 #[tokio::test]
 async fn the_documented_rights_are_enough() -> Result<()> {
     let _managers = no_managers().await;
@@ -24,20 +27,20 @@ async fn the_documented_rights_are_enough() -> Result<()> {
         world.install_kruise_crds().await?;
         Estate::new("a", "Cascade").lay_down(world).await?;
         world
-            .create(&json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "operator"}}))
+            .create(&json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT}}))
             .await?;
         let name = format!("e2e-migrate-{}", world.namespace);
         // It goes with the cluster: nothing else is bound to this account.
         let binding = json!({
             "metadata": {"name": name},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "gamekeeper-migrate"},
-            "subjects": [{"kind": "ServiceAccount", "name": "operator", "namespace": world.namespace}],
+            "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": world.namespace}],
         });
         let bindings: Api<k8s_openapi::api::rbac::v1::ClusterRoleBinding> = Api::all(world.client.clone());
         bindings.create(&PostParams::default(), &serde_json::from_value(binding)?).await?;
         let accounts: Api<ServiceAccount> = Api::namespaced(world.client.clone(), &world.namespace);
         let ask: TokenRequest = serde_json::from_value(json!({"metadata": {}, "spec": {"audiences": [], "expirationSeconds": 600}}))?;
-        let answer = accounts.create_token_request("operator", &PostParams::default(), &ask).await?;
+        let answer = accounts.create_token_request(ACCOUNT, &PostParams::default(), &ask).await?;
         let token = answer.status.context("no token")?.token;
         let mut config: Value = serde_yaml::from_str(&std::fs::read_to_string(kubeconfig()?)?)?;
         for user in config["users"].as_array_mut().context("no users")? {

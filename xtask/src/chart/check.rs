@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use super::restricted::{Standard, complaints};
-use super::{CHART, Helm, helm, listed, manifests};
+use super::{CHART, Helm, helm, listed, manifests, policies};
 use crate::cluster::paths::repo_root;
 use crate::rbac;
 
@@ -49,12 +49,15 @@ pub(crate) async fn run(helm: &Helm) -> Result<u64> {
     in_namespaces(helm).await.context("with namespaces")?;
     by_node(helm).await.context("with probes on the nodes")?;
     everything(helm).await.context("with everything on")?;
+    elsewhere(helm)
+        .await
+        .context("with an API server of another name and port")?;
     flags(helm).await.context("flags")?;
     for (values, complaint) in refused() {
         refuses(helm, &values, complaint).await?;
         passed += 1;
     }
-    Ok(passed + 5)
+    Ok(passed + 6)
 }
 
 async fn lint(helm: &Helm, file: &Path) -> Result<()> {
@@ -96,6 +99,10 @@ fn sound(objects: &[Value]) -> Result<()> {
             "RoleBinding" | "ClusterRoleBinding" => binds(object, &names)?,
             _ => {}
         }
+    }
+    if objects.iter().any(|object| object["kind"] == "NetworkPolicy") {
+        let wrong = policies::complaints(objects);
+        ensure!(wrong.is_empty(), "network policies: {}", wrong.join("; "));
     }
     Ok(())
 }
@@ -339,6 +346,32 @@ async fn everything(helm: &Helm) -> Result<()> {
         json!(objects).to_string().contains(told),
         "gss-controller isn't told where game-api is"
     );
+    Ok(())
+}
+
+/// Network policies follow the API server, and let names be resolved only where there is one to be.
+async fn elsewhere(helm: &Helm) -> Result<()> {
+    let alias = json!({"hostAliases": [{"ip": "10.0.0.1", "hostnames": ["api.example.org"]}]});
+    for (host, defaults, resolves) in [
+        ("api.example.org", json!({}), true),
+        ("api.example.org", alias, false),
+        ("10.0.0.1", json!({}), false),
+    ] {
+        let values = json!({
+            "apiServer": {"host": host, "port": 16443}, "defaults": defaults,
+            "networkPolicy": {"enabled": true}, "crds": {"install": false},
+        });
+        let objects = helm.objects(NAMESPACE, &values).await?;
+        sound(&objects)?;
+        let policies = objects.iter().filter(|it| it["kind"] == "NetworkPolicy");
+        let names = policies
+            .filter(|it| it.to_string().contains("\"port\":53,"))
+            .count();
+        ensure!(
+            (names > 0) == resolves,
+            "{host}: {names} policies let names be resolved"
+        );
+    }
     Ok(())
 }
 

@@ -2,6 +2,8 @@
 
 mod check;
 mod helm;
+mod lint;
+mod policies;
 mod restricted;
 mod schema;
 
@@ -17,6 +19,7 @@ use crate::generated::Files;
 
 pub(crate) use check::run as check_by_helm;
 pub(crate) use helm::{Helm, chart};
+pub use lint::run as lint;
 
 /// The chart's folder.
 pub(crate) const CHART: &str = "charts/gamekeeper";

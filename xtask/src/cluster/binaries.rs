@@ -33,6 +33,8 @@ pub(crate) enum Binary {
     Kwok,
     /// What people install charts with.
     Helm,
+    /// Looks at manifests.
+    KubeScore,
     /// KEDA, for its trial.
     KedaOperator,
     /// KEDA's server of external metrics.
@@ -60,6 +62,7 @@ impl Binary {
             Self::Kubelet => "kubelet",
             Self::Kwok => "kwok",
             Self::Helm => "helm",
+            Self::KubeScore => "kube-score",
             Self::KedaOperator => "keda-operator",
             Self::KedaAdapter => "keda-adapter",
         }
@@ -82,6 +85,11 @@ impl Binary {
             Self::Kubelet => ("kubernetes", "k8s.io/kubernetes/cmd/kubelet", K8S),
             Self::Kwok => ("kwok", "sigs.k8s.io/kwok/cmd/kwok", "sigs.k8s.io/kwok"),
             Self::Helm => ("helm", "helm.sh/helm/v3/cmd/helm", "helm.sh/helm/v3"),
+            Self::KubeScore => (
+                "kube-score",
+                "github.com/zegl/kube-score/cmd/kube-score",
+                "github.com/zegl/kube-score",
+            ),
             Self::KedaOperator => ("keda", "github.com/kedacore/keda/v2/cmd/operator", KEDA),
             Self::KedaAdapter => ("keda", "github.com/kedacore/keda/v2/cmd/adapter", KEDA),
         }
@@ -341,6 +349,7 @@ mod tests {
             Binary::Kubelet,
             Binary::Kwok,
             Binary::Helm,
+            Binary::KubeScore,
             Binary::KedaOperator,
             Binary::KedaAdapter,
         ];

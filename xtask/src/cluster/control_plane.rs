@@ -168,16 +168,27 @@ fn api_server_launch(local: &mut Local, pki: &Pki, program: PathBuf) -> Result<L
     Ok(local.launch("kube-apiserver", program, args))
 }
 
+/// What Kubernetes' own parts ask for is most of what there is, and nobody's question here. A watch is written down when it
+/// begins as well: it may not end before the API server does.
+const AUDIT_POLICY: &str = "apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+  - {level: None, nonResourceURLs: [\"/*\"]}
+  - {level: None, userGroups: [system:serviceaccounts:kube-system, system:nodes]}
+  - {level: None, users: [system:apiserver, system:kube-controller-manager, system:kube-scheduler, system:kwok]}
+  - {level: Metadata}
+";
+
 fn audit_args(dir: &Path) -> Result<[String; 4]> {
     let policy = dir.join("audit-policy.yaml");
-    let text = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules:\n\
-        - {level: None, nonResourceURLs: [\"/*\"]}\n- {level: Metadata}\n";
-    std::fs::write(&policy, text)?;
+    std::fs::write(&policy, AUDIT_POLICY)?;
     Ok([
         format!("--audit-policy-file={}", policy.display()),
         format!("--audit-log-path={}", dir.join("logs/audit.log").display()),
-        "--audit-log-maxsize=200".into(),
-        "--audit-log-maxbackup=1".into(),
+        // A cluster of a test is there for minutes, and all of its log is wanted; one that is left up does not fill the disk.
+        "--audit-log-maxsize=1000".into(),
+        "--audit-log-maxbackup=3".into(),
     ])
 }
 

@@ -104,7 +104,8 @@ pub async fn up(spec: &Spec) -> Result<Cluster> {
     let attempt = match provider {
         Provider::Kubeconfig => foreign::adopt(spec).await,
         Provider::Kind => foreign::kind_up(&spec.name, &dir).await,
-        Provider::Local => return up_local(spec, dir).await,
+        // Large, and part of many others.
+        Provider::Local => return Box::pin(up_local(spec, dir)).await,
     };
     if attempt.is_err() && State::load(&dir)?.is_none() {
         // Nothing of a cluster came to be, so nothing is left that would look like one.
@@ -195,6 +196,15 @@ pub async fn cut_off_node(name: &str) -> Result<()> {
 pub(crate) async fn helm() -> Result<PathBuf> {
     let [helm] = binaries::ensure([Binary::Helm]).await?;
     Ok(helm)
+}
+
+/// kube-score, built the first time like the cluster's own programs.
+///
+/// # Errors
+/// When Go is missing or the build fails.
+pub(crate) async fn kube_score() -> Result<PathBuf> {
+    let [program] = binaries::ensure([Binary::KubeScore]).await?;
+    Ok(program)
 }
 
 /// Takes the cluster down and gives back all it took from the machine. `false` where there was none.

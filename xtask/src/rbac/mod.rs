@@ -7,6 +7,7 @@ mod page;
 mod render;
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::Path;
 
 use anyhow::Result;
@@ -57,6 +58,25 @@ pub(crate) struct Grant {
     pub(crate) verb: String,
     /// With which object; empty for all.
     pub(crate) name: String,
+}
+
+/// `VERB RESOURCE.GROUP/SUBRESOURCE NAME`; without the group where it is the core, and without a name where it is for all.
+impl fmt::Display for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (resource, part) = self.resource.split_once('/').unwrap_or((&self.resource, ""));
+        write!(f, "{} {resource}", self.verb)?;
+        for (before, word) in [(".", self.group.as_str()), ("/", part), (" ", &self.name)] {
+            if !word.is_empty() {
+                write!(f, "{before}{word}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Names of all accounts.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    accounts::ALL.iter().map(|account| account.name)
 }
 
 /// All that lists of rules allow, as roles have them.
@@ -132,6 +152,19 @@ mod tests {
         serde_yaml::Deserializer::from_str(&text)
             .map(|document| Value::deserialize(document).unwrap())
             .collect()
+    }
+
+    #[test]
+    fn a_right_is_written_as_kubectl_writes_it() {
+        let grant = |group: &str, resource: &str, name: &str| Grant {
+            group: group.into(),
+            resource: resource.into(),
+            verb: "get".into(),
+            name: name.into(),
+        };
+        assert_eq!(grant("", "pods/exec", "").to_string(), "get pods/exec");
+        let scale = grant("game.kruise.io", "gameserversets/scale", "arena");
+        assert_eq!(scale.to_string(), "get gameserversets.game.kruise.io/scale arena");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use tokio::process::Command;
 use super::{Step, count::Count};
 use crate::cluster::{self, Nodes};
 use crate::fleet::{self, Fleet, FleetOptions};
+use crate::rights;
 
 /// cargo-deny's version; built once into the cache.
 const CARGO_DENY: &str = "0.20.2";
@@ -44,6 +45,11 @@ pub(super) async fn run(step: Step, root: &Path, count: &mut Count) -> Result<()
         Step::Kwok => kwok(root, count).await,
         Step::Kubelet => kubelet(root, count).await,
         Step::Trials => trials(root, count).await,
+        Step::Rights => {
+            rights::check_kept(true)?;
+            count.passed += 1;
+            Ok(())
+        }
     }
 }
 
@@ -61,34 +67,39 @@ async fn api(root: &Path, count: &mut Count) -> Result<()> {
     let selected = ["--workspace", "--exclude", "e2e"];
     cargo(root, &[&["build"], &selected[..], &["--examples"]].concat()).await?;
     let name = "test-api";
-    let running = cluster::up(&cluster::Spec::new(name, Nodes::NONE)).await?;
+    let running = cluster::up(&rights::watched(name, Nodes::NONE)?).await?;
     // The workspace is selected, and the end-to-end tests left out, so that dependencies keep their features and aren't built anew.
     let arguments = [&selected[..], &["--test", "*"]].concat();
     let result = count
         .tests(root, &arguments, &[(KUBECONFIG, &running.kubeconfig)])
         .await;
+    finished(name, result).await
+}
+
+/// Keeps what its controllers asked for, and takes the cluster down.
+async fn finished(name: &str, result: Result<()>) -> Result<()> {
+    let kept = if result.is_ok() {
+        rights::keep(name)
+    } else {
+        Ok(())
+    };
     cluster::down(name).await?;
-    result
+    result.and(kept)
 }
 
 async fn kwok(root: &Path, count: &mut Count) -> Result<()> {
     let name = "test-kwok";
-    let running = cluster::up(&cluster::Spec::new(
-        name,
-        Nodes {
-            kwok: 5,
-            kubelet: false,
-        },
-    ))
-    .await?;
+    let nodes = Nodes {
+        kwok: 5,
+        kubelet: false,
+    };
+    let running = cluster::up(&rights::watched(name, nodes)?).await?;
     let result = async {
         let kubeconfig = running.kubeconfig.as_path();
         take_over(root, count, kubeconfig).await?;
         end_to_end(root, count, kubeconfig, "kwok").await
     };
-    let result = result.await;
-    cluster::down(name).await?;
-    result
+    finished(name, result.await).await
 }
 
 async fn trials(root: &Path, count: &mut Count) -> Result<()> {
@@ -99,7 +110,7 @@ async fn trials(root: &Path, count: &mut Count) -> Result<()> {
         kwok: 5,
         kubelet: false,
     };
-    let running = cluster::up(&cluster::Spec::new(name, nodes)).await?;
+    let running = cluster::up(&rights::watched(name, nodes)?).await?;
     let result = async {
         for short in SHORT_TRIALS {
             let begun = Instant::now();
@@ -109,9 +120,7 @@ async fn trials(root: &Path, count: &mut Count) -> Result<()> {
         }
         Ok(())
     };
-    let result: Result<()> = result.await;
-    cluster::down(name).await?;
-    result?;
+    finished(name, result.await).await?;
     tutorial(&program, root).await?;
     count.passed += 1;
     Ok(())
@@ -168,18 +177,16 @@ const SHORT_SHUTDOWN: &str = "trial shutdown --rounds 2 --seed 5";
 async fn kubelet(root: &Path, count: &mut Count) -> Result<()> {
     let program = std::env::current_exe()?;
     let name = "test-kubelet";
+    let nodes = Nodes {
+        kwok: 0,
+        kubelet: true,
+    };
+    let spec = rights::watched(name, nodes)?;
     if let Some(reason) = cluster::kubelet_unavailable() {
         println!("skipped: {reason}");
         return Ok(());
     }
-    let running = cluster::up(&cluster::Spec::new(
-        name,
-        Nodes {
-            kwok: 0,
-            kubelet: true,
-        },
-    ))
-    .await?;
+    let running = cluster::up(&spec).await?;
     let result = async {
         let images = root.join("e2e/manifests");
         crate::demo::import_images(&running, &images).await?;
@@ -192,9 +199,7 @@ async fn kubelet(root: &Path, count: &mut Count) -> Result<()> {
         count.passed += 1;
         Ok(())
     };
-    let result = result.await;
-    cluster::down(name).await?;
-    result
+    finished(name, result.await).await
 }
 
 /// Runs `e2e/tests/migrate/`, whose tests start the controllers they need, for no set is ours before it is taken over.

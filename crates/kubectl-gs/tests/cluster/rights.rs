@@ -28,25 +28,13 @@ async fn documented_roles_are_enough_and_no_more() {
     for name in ["arena-0", "arena-1", "arena-2"] {
         world.server(name, &[]).await;
     }
-    let allocator = service_account(&world, "allocator").await;
-    allow(
-        &world,
-        "allocator",
-        "allocator",
-        &documented("gs-allocator"),
-        Scope::Namespace,
-    )
-    .await;
-    let viewer = service_account(&world, "viewer").await;
-    allow(
-        &world,
-        "viewer",
-        "viewer",
-        &documented("gs-viewer"),
-        Scope::Namespace,
-    )
-    .await;
-    let (allocator, viewer) = (allocator.to_path_buf(), viewer.to_path_buf());
+    // Named after their roles: by that name `cargo xtask rights-used` knows whose requests they are.
+    let mut accounts = Vec::new();
+    for role in ["gs-allocator", "gs-viewer"] {
+        accounts.push(service_account(&world, role).await);
+        allow(&world, role, role, &documented(role), Scope::Namespace).await;
+    }
+    let (allocator, viewer) = (accounts[0].to_path_buf(), accounts[1].to_path_buf());
 
     for line in [
         "allocate --set arena -o name",
