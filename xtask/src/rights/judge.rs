@@ -11,7 +11,7 @@ use crate::rbac::Grant;
 /// Something that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Finding {
-    /// The API server refused it.
+    /// The API server refused it, and no role allows it.
     Refused(String, String),
     /// Somebody else's rights allowed it; its own would not.
     NotGranted(String, String),
@@ -124,14 +124,6 @@ impl<'a> Seen<'a> {
             return;
         };
         let right = nameless(&request.right);
-        if request.refused {
-            if !refused.contains_key(&(*first, right.as_str())) {
-                self.findings
-                    .insert(Finding::Refused((*first).to_owned(), right.clone()));
-            }
-            self.tried.insert(((*first).to_owned(), right));
-            return;
-        }
         let any_name = matches!(request.who, Who::Program(_));
         let grants = accounts
             .iter()
@@ -139,6 +131,15 @@ impl<'a> Seen<'a> {
         let fitting: Vec<_> = grants
             .filter(|(_, grant)| allows(grant, &request.right, any_name))
             .collect();
+        if request.refused {
+            // An API server that has just started refuses everything until it has read the roles.
+            if fitting.is_empty() && !refused.contains_key(&(*first, right.as_str())) {
+                self.findings
+                    .insert(Finding::Refused((*first).to_owned(), right.clone()));
+            }
+            self.tried.insert(((*first).to_owned(), right));
+            return;
+        }
         if fitting.is_empty() {
             self.findings
                 .insert(Finding::NotGranted((*first).to_owned(), right));
@@ -288,6 +289,18 @@ mod tests {
             ..by("sync", "get", "nodes", "a")
         });
         assert_eq!(findings(&refused, &none), ["sync was refused: get nodes"]);
+    }
+
+    #[test]
+    fn what_is_granted_may_be_refused_at_first_and_is_not_used_by_that() {
+        let mut refused = run();
+        refused[1].refused = true;
+        assert_eq!(
+            findings(&refused, &Exceptions::default()),
+            ["sync is granted, and never used: update leases sync"]
+        );
+        refused.push(by("sync", "update", "leases", "sync"));
+        assert_eq!(findings(&refused, &Exceptions::default()), [""; 0]);
     }
 
     #[test]
