@@ -33,7 +33,7 @@ const READ_SETS: Rule = Rule::new("", GAME, &["gameserversets"], READ);
 const READ_PODS: Rule = Rule::new("", CORE, &["pods"], READ);
 
 const CREATE_LEASE: Rule = Rule::new("", LEASES, &["leases"], &["create"]);
-const OWN_LEASE: Rule = Rule::new("", LEASES, &["leases"], &["get", "update"]);
+const OWN_LEASE: Rule = Rule::new("", LEASES, &["leases"], &["get", "update", "watch"]);
 const LEASE_WHY: &str = "Its own lease. A create cannot be limited to a name.";
 
 const fn roles(rules: &'static [Rule]) -> Role {
