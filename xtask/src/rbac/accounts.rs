@@ -34,7 +34,8 @@ const READ_PODS: Rule = Rule::new("", CORE, &["pods"], READ);
 
 const CREATE_LEASE: Rule = Rule::new("", LEASES, &["leases"], &["create"]);
 const OWN_LEASE: Rule = Rule::new("", LEASES, &["leases"], &["get", "update", "watch"]);
-const LEASE_WHY: &str = "Its own lease. A create cannot be limited to a name.";
+const LEASE_WHY: &str =
+    "Its own lease, watched while another replica holds it. A create cannot be limited to a name.";
 
 const fn roles(rules: &'static [Rule]) -> Role {
     Role {

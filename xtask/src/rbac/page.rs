@@ -114,6 +114,8 @@ mod tests {
         assert!(page.contains("| cluster | nodes | list, watch |"));
         assert!(page.contains("| cluster\\* | persistentvolumes | list, watch |"));
         assert!(page.contains("| servers | persistentvolumeclaims | list, watch |"));
-        assert!(page.contains("| own | leases (coordination.k8s.io) named gs-controller | get, update, watch |"));
+        assert!(
+            page.contains("| own | leases (coordination.k8s.io) named gs-controller | get, update, watch |")
+        );
     }
 }
