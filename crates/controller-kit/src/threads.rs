@@ -2,8 +2,8 @@
 //!
 //! A change of an opsState is a few microseconds of work and a few hundred of waking up, reading, decoding and writing. With a thread for each core, most
 //! events wake a thread that sleeps, which then has to be scheduled beside the API server; with one, the next event is found by the thread that has just been at work.
-//! The way to the Pod label is 8 % shorter with one (`docs/performance.md`), at rates a hundred times what an allocator asks for. What needs more cores is divided among
-//! replicas: `--shards`.
+//! In runs of one round the way to the Pod label was about 8 % shorter with one (`docs/adr/0045-one-thread-for-a-controller.md`). What needs more cores is divided among replicas:
+//! `--shards`.
 
 use std::{future::Future, num::NonZeroUsize};
 
