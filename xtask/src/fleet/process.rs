@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use kube::Client;
 use tokio::process::{Child, Command};
 
@@ -301,6 +301,21 @@ impl Fleet {
             endings.push((process.controller, process.wait(Duration::from_secs(30)).await?));
         }
         Ok(endings)
+    }
+
+    /// As [`stop`](Self::stop), and each must end cleanly.
+    ///
+    /// # Errors
+    /// Also when a process ended otherwise.
+    pub async fn stop_cleanly(self) -> Result<()> {
+        for (controller, status) in self.stop().await? {
+            ensure!(
+                status.success(),
+                "{} ended with {status} on SIGTERM",
+                controller.name()
+            );
+        }
+        Ok(())
     }
 }
 
