@@ -5,12 +5,12 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use controller_kit::client::load_config;
-use e2e::in_namespace;
 use e2e::okg::Estate;
+use e2e::{World, in_namespace};
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::authorization::v1::SelfSubjectAccessReview;
-use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::api::PostParams;
+use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
+use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 use test_bed::eventually;
@@ -26,6 +26,7 @@ async fn the_documented_rights_are_enough() -> Result<()> {
     in_namespace(async |world| {
         world.install_kruise_crds().await?;
         Estate::new("a", "Cascade").lay_down(world).await?;
+        shut_a_gate(world).await?;
         world
             .create(&json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT}}))
             .await?;
@@ -51,13 +52,24 @@ async fn the_documented_rights_are_enough() -> Result<()> {
         std::fs::write(&path, serde_yaml::to_string(&config)?)?;
         let path = path.to_str().context("not UTF-8")?;
         in_force(path).await?;
-        for arguments in [&["plan"][..], &["run", "--yes"], &["verify"], &["rollback", "--yes"]] {
+        // Each right is used: there and back, and there again over the snapshot of the first time.
+        let (plan, run, verify, back) = (&["plan"][..], &["run", "--yes"][..], &["verify"][..], &["rollback", "--yes"][..]);
+        for arguments in [plan, run, verify, back, run] {
             let code = command(world, path, arguments).await.with_context(|| format!("{arguments:?}"))?;
             assert_eq!(code, ExitCode::SUCCESS, "{arguments:?}");
         }
         Ok(())
     })
     .await
+}
+
+/// As OpenKruise leaves a Pod that it was about to update when it was stopped.
+async fn shut_a_gate(world: &World) -> Result<()> {
+    let pods: Api<Pod> = Api::namespaced(world.client.clone(), &world.namespace);
+    let shut = json!({"status": {"conditions": [{"type": "InPlaceUpdateReady", "status": "False"}]}});
+    let patch = Patch::Strategic(shut);
+    pods.patch_status("a-0", &PatchParams::default(), &patch).await?;
+    Ok(())
 }
 
 /// Waits until the API server grants what the role says: its authorizer learns of a new binding by a watch, and so a little later. The

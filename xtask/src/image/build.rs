@@ -24,18 +24,56 @@ pub(super) struct Built {
     pub(super) sbom: Value,
 }
 
+/// Where a build is done. None of it is in what is built.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    /// The checkout.
+    pub(super) root: PathBuf,
+    /// What cargo makes.
+    pub(super) target: PathBuf,
+    /// What cargo downloads.
+    pub(super) cargo_home: Option<PathBuf>,
+}
+
+impl Place {
+    /// The checkout at `root`, with cargo's folders as they are set.
+    pub(super) fn of(root: &Path) -> Self {
+        let set = |name: &str| std::env::var_os(name).map(PathBuf::from);
+        let home = || set("HOME").map(|home| home.join(".cargo"));
+        Self {
+            root: root.to_owned(),
+            target: set("CARGO_TARGET_DIR").unwrap_or_else(|| root.join("target")),
+            cargo_home: set("CARGO_HOME").or_else(home),
+        }
+    }
+
+    /// Static, and without the places of this machine: the same sources give the same program wherever they are.
+    fn rust_flags(&self) -> String {
+        let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
+        let mut flags = vec![
+            "-Ctarget-feature=+crt-static".to_owned(),
+            remap(&self.root, "/gamekeeper"),
+        ];
+        flags.extend(self.cargo_home.iter().map(|home| remap(home, "/cargo")));
+        // The last that fits counts, and cargo's folder may be in the checkout.
+        flags.push(remap(&self.target, "/target"));
+        // Unlike in RUSTFLAGS, a flag may have spaces.
+        flags.join("\u{1f}")
+    }
+}
+
 /// Builds the static program for `target`, or for this machine.
 ///
 /// # Errors
 /// When the build fails, or what it makes isn't static.
-pub(super) async fn program(root: &Path, target: Option<&str>) -> Result<Built> {
+pub(super) async fn program(place: &Place, target: Option<&str>) -> Result<Built> {
     let version = output(Command::new("rustc").arg("-vV")).await?;
     let target = match target {
         Some(target) => target.to_owned(),
         None => line(&version, "host: ")?,
     };
     // With --target, so that the flags are those of the program and not of build scripts and macros, which can't be static.
-    let mut command = crate::cargo::command(root);
+    let mut command = crate::cargo::command(&place.root);
     command
         .args([
             "build",
@@ -47,37 +85,28 @@ pub(super) async fn program(root: &Path, target: Option<&str>) -> Result<Built> 
             "--target",
             &target,
         ])
-        .env("RUSTFLAGS", rust_flags(root))
-        .env("CARGO_INCREMENTAL", "0");
+        .env("CARGO_ENCODED_RUSTFLAGS", place.rust_flags())
+        .env("CARGO_INCREMENTAL", "0")
+        .env("CARGO_TARGET_DIR", &place.target);
+    if let Some(home) = &place.cargo_home {
+        command.env("CARGO_HOME", home);
+    }
     ensure!(
         command.status().await.context("can't run cargo")?.success(),
         "cargo build failed"
     );
-    let folder = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    let path = folder.join(&target).join("image").join(PACKAGE);
+    let path = place.target.join(&target).join("image").join(PACKAGE);
     let program = std::fs::read(&path).with_context(|| format!("can't read {}", path.display()))?;
     if let Some(loader) = elf::loader(&program).with_context(|| path.display().to_string())? {
         bail!("{} isn't static: it asks for {loader}", path.display());
     }
-    let sbom = bill(root, &target, &line(&version, "release: ")?).await?;
+    let sbom = bill(&place.root, &target, &line(&version, "release: ")?).await?;
     Ok(Built {
         program,
         path,
         target,
         sbom,
     })
-}
-
-/// Static, and without the places of this machine: the same sources give the same program wherever they are.
-fn rust_flags(root: &Path) -> String {
-    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-    let home = home.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")));
-    let cargo = home.map(|home| format!(" --remap-path-prefix={}=/cargo", home.display()));
-    format!(
-        "-Ctarget-feature=+crt-static --remap-path-prefix={}=/gamekeeper{}",
-        root.display(),
-        cargo.unwrap_or_default()
-    )
 }
 
 async fn bill(root: &Path, target: &str, rust: &str) -> Result<Value> {
@@ -118,4 +147,25 @@ async fn output(command: &mut Command) -> Result<String> {
         bail!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(String::from_utf8(output.stdout)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_in_the_checkout_is_mapped_as_itself() {
+        let place = Place {
+            root: "/src/a checkout".into(),
+            target: "/src/a checkout/target".into(),
+            cargo_home: Some("/home/me/.cargo".into()),
+        };
+        let flags = place.rust_flags();
+        let flags: Vec<&str> = flags.split('\u{1f}').collect();
+        assert_eq!(flags[1], "--remap-path-prefix=/src/a checkout=/gamekeeper");
+        assert_eq!(
+            flags.last(),
+            Some(&"--remap-path-prefix=/src/a checkout/target=/target")
+        );
+    }
 }

@@ -3,6 +3,7 @@
 mod build;
 mod elf;
 mod sbom;
+mod twice;
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use crate::cluster::images::archive::{self, Identity};
 use crate::cluster::images::layer::{Layer, LayerTar};
 use crate::cluster::images::reference;
 use crate::cluster::paths::repo_root;
+use build::Place;
 
 /// Nobody's user on any system we know of, and the one of most images without a shell.
 const USER: &str = "65532:65532";
@@ -26,11 +28,14 @@ const SBOM: &str = "usr/share/sbom/gamekeeper.cdx.json";
 #[derive(Debug, clap::Args)]
 pub struct ImageArgs {
     /// Write the image to this file: an OCI layout in a tar, for `ctr images import`, `kind load image-archive`, `skopeo copy`
-    #[arg(long, value_name = "FILE.tar", required_unless_present = "rootfs")]
+    #[arg(long, value_name = "FILE.tar", required_unless_present_any = ["rootfs", "verify_reproducible"])]
     out: Option<PathBuf>,
     /// Write the image's files to this folder, for a Dockerfile
     #[arg(long, value_name = "DIR")]
     rootfs: Option<PathBuf>,
+    /// Write nothing: build a copy of the checkout elsewhere as well, from nothing, and compare the images byte for byte (minutes)
+    #[arg(long, conflicts_with_all = ["out", "rootfs"])]
+    verify_reproducible: bool,
     /// What the image is called
     #[arg(long, value_name = "NAME", default_value = concat!("gamekeeper.local/gamekeeper:", env!("CARGO_PKG_VERSION")))]
     reference: String,
@@ -46,7 +51,10 @@ impl ImageArgs {
     /// When the build fails, the program isn't static, or a file can't be written.
     pub async fn run(&self) -> Result<()> {
         let root = repo_root();
-        let built = build::program(&root, self.target.as_deref()).await?;
+        if self.verify_reproducible {
+            return twice::verify(&root, &self.reference, self.target.as_deref()).await;
+        }
+        let built = build::program(&Place::of(&root), self.target.as_deref()).await?;
         let files = files(&root, &built)?;
         println!(
             "program {:>10}  {}",
@@ -90,7 +98,7 @@ impl ImageArgs {
 /// As [`ImageArgs::run`].
 pub(crate) async fn build(name: &str, out: &Path) -> Result<Written> {
     let root = repo_root();
-    let built = build::program(&root, None).await?;
+    let built = build::program(&Place::of(&root), None).await?;
     write(&files(&root, &built)?, name, &built.target, out)
 }
 

@@ -4,6 +4,7 @@ mod alerts;
 mod allocate;
 mod arena;
 pub(crate) mod changes;
+mod chart;
 mod dashboards;
 mod evict;
 mod flow;
@@ -52,6 +53,9 @@ pub enum Trial {
     /// Installs, upgrades, rolls back, uninstalls and reinstalls the chart on a real node while games run, and checks that none of
     /// them is touched.
     Install(install::Options),
+    /// Installs what a default installation leaves out on a real node: probes on it, rights in one namespace, game-api and
+    /// external-scaler with TLS, network policies; and lets each do its work once.
+    Chart(chart::Options),
     /// Lets the real KEDA scale a set out and in through external-scaler, by asking and by being told.
     Keda(keda::Options),
     /// Lets the alert rules fire and resolve in a running Prometheus.
@@ -80,6 +84,7 @@ impl Trial {
             Self::Evict(options) => evict::run(options).await,
             Self::Flow(options) => flow::run(options).await,
             Self::Install(options) => install::run(options).await,
+            Self::Chart(options) => chart::run(options).await,
             Self::Keda(options) => keda::run(options).await,
             Self::Alerts(options) => alerts::run(options).await,
             Self::Dashboards(options) => dashboards::run(options).await,

@@ -41,7 +41,11 @@ async fn the_rights_are_enough_for_actions() {
 async fn the_rights_are_enough_for_probing_centrally() {
     let world = World::new().await;
     let kubeconfig = account(&world, "quality-prober-central", true).await;
-    let set = world.set(qualities()).await;
+    let mut qualities = qualities();
+    // There is no node, and so no answer; but it may ask.
+    let command = json!({"name": "shell", "permanent": false, "exec": {"command": ["true"]}, "periodSeconds": 1, "failureThreshold": 1});
+    qualities.as_array_mut().unwrap().push(command);
+    let set = world.set(qualities).await;
     world.server("arena-0", &set, "None").await;
     world.runs("arena-0").await;
     let flags = ["--mode", "central", "--lease-namespace", &world.namespace];
@@ -54,6 +58,10 @@ async fn the_rights_are_enough_for_probing_centrally() {
             "False",
             "port 1: Connection refused (os error 111)",
         )
+        .await;
+    let renewals = ["verb=\"update\"", "resource=\"leases\""];
+    process
+        .metric_until("gamekeeper_api_requests_total", &renewals, |count| count > 0)
         .await;
     assert_eq!(process.forbidden().await, 0, "requests were refused");
     world.delete_namespace().await;

@@ -24,14 +24,16 @@ use arrivals::Arrivals;
 use games::Games;
 use leases::{HandOver, Leases};
 use start::Start;
-use way::Way;
+pub(super) use way::Way;
 
 const CLUSTER: &str = "trial-install";
 const RELEASE: &str = "gamekeeper";
-const REPOSITORY: &str = "gamekeeper.local/gamekeeper";
-const TAG: &str = "trial";
+/// The image, as the chart names it.
+pub(super) const REPOSITORY: &str = "gamekeeper.local/gamekeeper";
+/// Its tag.
+pub(super) const TAG: &str = "trial";
 /// Name under which Pods know the API server: one that its certificate has.
-const API_SERVER: &str = "kubernetes.default.svc";
+pub(super) const API_SERVER: &str = "kubernetes.default.svc";
 /// A leader that is told to go gives its lease back; this is how soon another may take it.
 const HAND_OVER_MS: f64 = 2000.0;
 
@@ -89,7 +91,7 @@ pub(super) async fn run(options: Options) -> Result<()> {
     }
     let helm = Helm::build().await?;
     let folder = tempfile::tempdir()?;
-    let archive = archive(&options, folder.path()).await?;
+    let archive = archive(options.image.as_deref(), folder.path()).await?;
     let nodes = Nodes {
         kwok: 0,
         kubelet: true,
@@ -105,9 +107,13 @@ pub(super) async fn run(options: Options) -> Result<()> {
     Ok(())
 }
 
-async fn archive(options: &Options, folder: &Path) -> Result<PathBuf> {
-    if let Some(image) = &options.image {
-        return Ok(image.clone());
+/// The image's archive: `ready`, or built into `folder`.
+///
+/// # Errors
+/// When it can't be built.
+pub(super) async fn archive(ready: Option<&Path>, folder: &Path) -> Result<PathBuf> {
+    if let Some(image) = ready {
+        return Ok(image.to_owned());
     }
     let archive = folder.join("image.tar");
     image::build(&format!("{REPOSITORY}:{TAG}"), &archive).await?;

@@ -9,9 +9,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::AbortOnDropHandle;
 
 /// Open until it is dropped.
-pub(super) struct Way {
+pub(in crate::trial) struct Way {
     /// Port on the bridge.
-    pub(super) port: u16,
+    pub(in crate::trial) port: u16,
     _carrying: AbortOnDropHandle<()>,
 }
 
@@ -20,7 +20,7 @@ impl Way {
     ///
     /// # Errors
     /// When the address can't be listened on.
-    pub(super) async fn open(kubeconfig: &Path, address: &str) -> Result<Self> {
+    pub(in crate::trial) async fn open(kubeconfig: &Path, address: &str) -> Result<Self> {
         let server = server(kubeconfig)?;
         let listener = TcpListener::bind((address, 0)).await?;
         let port = listener.local_addr()?.port();
