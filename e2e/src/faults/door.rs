@@ -44,6 +44,8 @@ pub enum Trouble {
     Unanswered,
     /// Pod patches, and nothing else, are answered with 503.
     NoPatches,
+    /// Pod patches wait so long before they go on; the end of the trouble is the end of the wait.
+    SlowPatches(Duration),
 }
 
 /// A port on 127.0.0.1 that leads to the API server.
@@ -128,6 +130,9 @@ impl State {
             Trouble::TooMany(seconds) => return Some(failure(429, Some(seconds))),
             Trouble::Gone if is_watch => return Some(failure(410, None)),
             Trouble::NoPatches if is_pod_patch => return Some(failure(503, None)),
+            Trouble::SlowPatches(time) if is_pod_patch => {
+                let _ = tokio::time::timeout(time, trouble.changed()).await;
+            }
             _ => {}
         }
         let answer = self.upstream.send(onward(request)?).await.ok()?;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use api_types::{GameServer, GameServerSet};
+use api_types::{GameServer, GameServerSet, keys::label};
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
@@ -50,9 +50,26 @@ impl Ground {
             api.create(&PostParams::default(), &serde_json::from_value(set)?)
                 .await?;
         }
-        ground.wait_ready(sets.len() * SERVERS).await?;
+        ground.wait_ready("", sets.len() * SERVERS).await?;
         ground.addresses(true).await?;
         Ok(ground)
+    }
+
+    /// Makes a set of its own with many servers, and waits until they are ready.
+    pub(super) async fn crowd(&self, set: &str, servers: usize) -> Result<()> {
+        let crowd = json!({"apiVersion": "game.kruise.io/v1alpha1", "kind": "GameServerSet",
+            "metadata": {"name": set}, "spec": spec(servers, json!({}), &json!({}))});
+        let api: Api<GameServerSet> = self.api();
+        api.create(&PostParams::default(), &serde_json::from_value(crowd)?)
+            .await?;
+        self.wait_ready(&format!("{}={set}", label::OWNER_GSS), servers)
+            .await
+    }
+
+    /// Changes the opsState of a server.
+    pub(super) async fn say(&self, server: &str, ops_state: &str) -> Result<()> {
+        self.patch::<GameServer>(server, json!({"spec": {"opsState": ops_state}}))
+            .await
     }
 
     fn api<K>(&self) -> Api<K>
@@ -80,11 +97,12 @@ impl Ground {
             .await
     }
 
-    async fn wait_ready(&self, expected: usize) -> Result<()> {
+    /// Waits for so many ready servers among those that the label selector takes.
+    async fn wait_ready(&self, selector: &str, expected: usize) -> Result<()> {
         let deadline = tokio::time::Instant::now() + READY;
         loop {
             let servers: Api<GameServer> = self.api();
-            let list = servers.list(&ListParams::default()).await?;
+            let list = servers.list(&ListParams::default().labels(selector)).await?;
             let state = |server: &GameServer| server.status.as_ref()?.current_state.clone();
             let ready = |server: &&GameServer| state(server).is_some_and(|state| state.as_str() == "Ready");
             let ready = list.iter().filter(ready).count();
@@ -144,18 +162,21 @@ impl Ground {
     }
 }
 
+/// Of a set with so many servers, these further fields, and these labels on its Pods.
+fn spec(servers: usize, more: Value, labels: &Value) -> Value {
+    let mut spec = json!({
+        "replicas": servers,
+        "gameServerTemplate": {"metadata": {"labels": labels}, "spec": {"terminationGracePeriodSeconds": 0,
+            "containers": [{"name": "game", "image": "example.invalid/game:1"}]}},
+    });
+    if let (Some(spec), Value::Object(more)) = (spec.as_object_mut(), more) {
+        spec.extend(more);
+    }
+    spec
+}
+
 fn sets() -> Vec<(&'static str, Value)> {
-    let spec = |more: Value, labels: Value| {
-        let mut spec = json!({
-            "replicas": SERVERS,
-            "gameServerTemplate": {"metadata": {"labels": labels}, "spec": {"terminationGracePeriodSeconds": 0,
-                "containers": [{"name": "game", "image": "example.invalid/game:1"}]}},
-        });
-        if let (Some(spec), Some(more)) = (spec.as_object_mut(), more.as_object()) {
-            spec.extend(more.clone());
-        }
-        spec
-    };
+    let spec = |more: Value, labels: Value| spec(SERVERS, more, &labels);
     let hook = json!({"lifecycle": {"preDelete": {"labelsHandler": {BLOCK: "true"}}}});
     let quality = json!({"name": "answers", "permanent": false, "periodSeconds": 2,
         "httpGet": {"path": "/healthz", "port": PORT}});

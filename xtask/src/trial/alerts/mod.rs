@@ -4,8 +4,9 @@
 
 mod faults;
 mod hasty;
+mod slow;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -20,7 +21,7 @@ use super::changes::Changes;
 use super::{Arena, ArenaSpec, Session, SessionOptions, write_json};
 use crate::alerts;
 use crate::bench::probe::Route;
-use crate::fleet::{Controller, FleetOptions};
+use crate::fleet::{Controller, Fleet, FleetOptions};
 use crate::prometheus::Prometheus;
 
 /// Flags of `trial alerts`.
@@ -100,7 +101,8 @@ async fn hastily(options: &Options) -> Result<Vec<Alert>> {
         profile: options.session.profile,
         gss_replicas: 2,
         pod_sync_replicas: 2,
-        pod_sync_args: vec!["--shards=4".to_owned()],
+        // Few at once, so that a queue grows without thousands of servers.
+        pod_sync_args: vec!["--shards=4".to_owned(), "--concurrency=4".to_owned()],
         central: true,
         ..Default::default()
     };
@@ -116,13 +118,14 @@ async fn all_faults(session: &mut Session) -> Result<Vec<Alert>> {
     let door = session.door_of_pod_sync().await?;
     let ground = Ground::create(&session.client).await?;
     let directory = tempfile::tempdir()?;
-    let ports = session.fleet.processes.iter().map(|process| process.admin_port);
-    let judge = Judge::start(directory.path(), ports.collect(), true).await?;
+    let judge = Judge::start(directory.path(), &session.fleet, true).await?;
     // What had just begun is over: nothing is wrong.
     judge
         .wait("GamekeeperControllerMissing", &[], RESOLVES_WITHIN)
         .await?;
     let mut alerts = faults::of_servers(&judge, &ground).await?;
+    alerts.extend(slow::of_patches(&judge, &ground, &door).await?);
+    alerts.extend(slow::of_watches(&judge, &mut session.fleet, &door).await?);
     alerts.extend(faults::of_controllers(&judge, &session.fleet, &door).await?);
     for process in session.fleet.replicas(Controller::Gss) {
         process.kill().await?;
@@ -138,8 +141,8 @@ async fn all_reasons(session: &mut Session) -> Result<Vec<Alert>> {
     arena.wait_settled(SERVERS as usize, SETTLE).await?;
     let changes = Changes::prepare(&client, &arena.namespace, SERVERS as usize, 1.0).await?;
     let directory = tempfile::tempdir()?;
+    let judge = Judge::start(directory.path(), &session.fleet, false).await?;
     let pod_sync = session.fleet.process(Controller::PodSync)?;
-    let judge = Judge::start(directory.path(), vec![pod_sync.admin_port], false).await?;
     judge.wait("GamekeeperSyncGap", &[], RESOLVES_WITHIN).await?;
 
     let servers: Api<GameServer> = Api::namespaced(client.clone(), &arena.namespace);
@@ -176,26 +179,39 @@ async fn all_reasons(session: &mut Session) -> Result<Vec<Alert>> {
 /// A Prometheus with the alert rules.
 struct Judge {
     prometheus: Prometheus,
+    targets: PathBuf,
 }
 
 impl Judge {
     /// Scrapes and judges every 2 s.
-    async fn start(directory: &Path, scraped: Vec<u16>, in_haste: bool) -> Result<Self> {
+    async fn start(directory: &Path, scraped: &Fleet, in_haste: bool) -> Result<Self> {
         let rules = alerts::plain_rules(&crate::cluster::paths::repo_root(), directory)?;
         for file in rules.iter().filter(|_| in_haste) {
             let shipped = serde_yaml::from_str(&std::fs::read_to_string(file)?)?;
             std::fs::write(file, serde_yaml::to_string(&hasty::hasty(shipped))?)?;
         }
-        let targets: Vec<String> = scraped.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+        let targets = directory.join("targets.json");
         let config = json!({
             "global": {"scrape_interval": "2s", "scrape_timeout": "2s", "evaluation_interval": "2s"},
             "rule_files": rules,
-            "scrape_configs": [{"job_name": "gamekeeper", "static_configs": [{"targets": targets}]}],
+            "scrape_configs": [{"job_name": "gamekeeper", "file_sd_configs": [{"files": [targets], "refresh_interval": "1s"}]}],
         });
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let address = format!("127.0.0.1:{port}");
         let prometheus = Prometheus::start(directory, address, &config).await?;
-        Ok(Self { prometheus })
+        let judge = Self { prometheus, targets };
+        judge.scrape(scraped)?;
+        Ok(judge)
+    }
+
+    /// Scrapes the processes where they are now: one that was started again has another port.
+    fn scrape(&self, fleet: &Fleet) -> Result<()> {
+        let ports = fleet.processes.iter().map(|process| process.admin_port);
+        let targets: Vec<_> = ports.map(|port| format!("127.0.0.1:{port}")).collect();
+        let written = self.targets.with_extension("new");
+        std::fs::write(&written, json!([{"targets": targets}]).to_string())?;
+        // As a whole: a file that is half written would be an error, and no target.
+        Ok(std::fs::rename(written, &self.targets)?)
     }
 
     async fn follow(
