@@ -13,6 +13,7 @@ pub mod fleet;
 pub mod gen_crds;
 mod generated;
 pub mod image;
+mod lines;
 #[cfg(test)]
 mod links;
 pub mod local;

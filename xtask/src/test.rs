@@ -4,12 +4,10 @@ mod count;
 mod steps;
 
 use std::path::Path;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context as _, Result};
 use futures::future::join_all;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
 use self::count::Count;
@@ -199,22 +197,14 @@ async fn lane(steps: &[Step]) -> (Duration, Result<Count>) {
     let begun = Instant::now();
     let names: Vec<String> = steps.iter().map(|step| step.name()).collect();
     let ran = async {
-        let mut child = Command::new(std::env::current_exe()?)
-            .args(["test", "--only", &names.join(",")])
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
-        let output = child.stdout.take().context("a lane has no output")?;
-        let (mut lines, mut count) = (BufReader::new(output).lines(), Count::default());
-        while let Some(line) = lines.next_line().await? {
+        let mut count = Count::default();
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["test", "--only", &names.join(",")]);
+        let status = crate::lines::of(&mut command, |line| {
             println!("{:<7}| {line}", names[0]);
-            count.read_summary(&line);
-        }
-        anyhow::ensure!(
-            child.wait().await?.success(),
-            "steps {} failed",
-            names.join(" and ")
-        );
+            count.read_summary(line);
+        });
+        anyhow::ensure!(status.await?.success(), "steps {} failed", names.join(" and "));
         Ok(count)
     };
     let result = ran.await;

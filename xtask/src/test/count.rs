@@ -2,10 +2,8 @@
 
 use std::fmt;
 use std::path::Path;
-use std::process::Stdio;
 
 use anyhow::{Context as _, Result, bail};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 /// Tests as cargo's runner counts them, summed over all its runs.
 #[derive(Debug, Default)]
@@ -30,16 +28,12 @@ impl Count {
         command
             .args(["test", "--no-fail-fast"])
             .args(arguments)
-            .envs(environment.iter().copied())
-            .stdout(Stdio::piped());
-        let mut child = command.spawn().context("can't run cargo")?;
-        let output = child.stdout.take().context("cargo has no output")?;
-        let mut lines = BufReader::new(output).lines();
-        while let Some(line) = lines.next_line().await? {
-            self.read(&line);
+            .envs(environment.iter().copied());
+        let status = crate::lines::of(&mut command, |line| {
+            self.read(line);
             println!("{line}");
-        }
-        if !child.wait().await?.success() {
+        });
+        if !status.await.context("cargo")?.success() {
             bail!("cargo test {} failed", arguments.join(" "));
         }
         Ok(())
