@@ -5,13 +5,15 @@
 mod install;
 mod options;
 mod process;
+mod programs;
 mod scrape;
 mod tether;
 
 pub(crate) use install::{SYSTEM_NAMESPACE, routed_kubeconfig, service_account_kubeconfig};
 pub use install::{apply_yaml, client_for, client_without_retries, install, wait_for_crds};
 pub use options::{FleetOptions, Profile};
-pub use process::{Controller, ControllerProcess, Fleet, build_controllers, programs_dir};
+pub use process::{Controller, ControllerProcess, Fleet};
+pub use programs::{build_controllers, programs_dir};
 pub(crate) use scrape::http_get;
 pub use scrape::{Scrape, Usage};
 pub(crate) use tether::tethered;

@@ -31,6 +31,8 @@ impl Profile {
 pub struct FleetOptions {
     /// Build to run.
     pub profile: Profile,
+    /// The image's program, which then runs as every controller in the place of the programs of `profile`.
+    pub image_program: Option<PathBuf>,
     /// Number of gss-controller processes; with two, `gss_args` decides whether they elect a leader.
     pub gss_replicas: usize,
     /// Extra flags of gss-controller.
@@ -123,6 +125,7 @@ impl Default for FleetOptions {
     fn default() -> Self {
         Self {
             profile: Profile::Dev,
+            image_program: None,
             gss_replicas: 1,
             gss_args: Vec::new(),
             pod_sync_replicas: 1,

@@ -11,7 +11,8 @@ use kube::Client;
 use tokio::process::{Child, Command};
 
 use super::install::{SYSTEM_NAMESPACE, client_for, install, routed_kubeconfig, service_account_kubeconfig};
-use super::options::{FleetOptions, Profile};
+use super::options::FleetOptions;
+use super::programs::Programs;
 use super::scrape::{Scrape, http_get};
 use super::tether::tethered;
 
@@ -107,6 +108,8 @@ pub struct ControllerProcess {
 #[derive(Clone)]
 struct Launch {
     binary: PathBuf,
+    /// What the image's program is to be.
+    verb: Option<&'static str>,
     kubeconfig: PathBuf,
     log: PathBuf,
     extra: Vec<String>,
@@ -126,40 +129,13 @@ pub struct Fleet {
     pub directory: PathBuf,
 }
 
-/// Builds the controllers and gives the folder of their binaries. Cargo's own progress goes to stderr.
-///
-/// # Errors
-/// When cargo fails.
-pub async fn build_controllers(root: &Path, profile: Profile) -> Result<PathBuf> {
-    let mut command = crate::cargo::command(root);
-    // The whole workspace: one package alone would build its dependencies again with fewer features.
-    command.args(["build", "--workspace", "--bins", "--message-format", "short"]);
-    if profile == Profile::Release {
-        command.arg("--release");
-    }
-    if !command.status().await.context("can't run cargo")?.success() {
-        bail!("cargo build of the controllers failed");
-    }
-    Ok(programs_dir(root, profile))
-}
-
-/// Where [`build_controllers`] leaves the programs.
-pub fn programs_dir(root: &Path, profile: Profile) -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    target.join(if profile == Profile::Release {
-        "release"
-    } else {
-        "debug"
-    })
-}
-
 impl Fleet {
     /// Installs CRDs and RBAC, starts every controller, and waits until each reports ready.
     ///
     /// # Errors
     /// When the build, the installation or a start fails; the message ends with the process's last log lines.
     pub async fn start(root: &Path, kubeconfig: &Path, options: &FleetOptions) -> Result<Self> {
-        let binaries = build_controllers(root, options.profile).await?;
+        let programs = Programs::build(root, options).await?;
         let client = client_for(kubeconfig).await?;
         install(&client, root).await?;
         let directory = tempfile::Builder::new().prefix("gamekeeper-").tempdir()?.keep();
@@ -180,8 +156,10 @@ impl Fleet {
                 service_account_kubeconfig(&client, kubeconfig, controller.name(), &directory).await?;
             let (replicas, flags) = options.replicas(controller, real_node.as_ref());
             for replica in 0..replicas {
+                let (binary, verb) = programs.of(controller);
                 let launch = Launch {
-                    binary: binaries.join(controller.binary()),
+                    binary,
+                    verb,
                     kubeconfig: account.clone(),
                     log: directory.join(format!("{}-{replica}.log", controller.name())),
                     extra: if controller.has_lease() {
@@ -467,6 +445,7 @@ impl Launch {
             command.env(crate::cluster::PROCESS_MARK, directory);
         }
         command
+            .args(self.verb)
             .arg("--kubeconfig")
             .arg(&self.kubeconfig)
             .args(["--admin-address", &format!("127.0.0.1:{admin_port}")])

@@ -92,6 +92,15 @@ impl ImageArgs {
     }
 }
 
+/// Builds the program of the image for this machine and gives its file.
+///
+/// # Errors
+/// As [`ImageArgs::run`].
+pub(crate) async fn program() -> Result<PathBuf> {
+    let root = repo_root();
+    Ok(build::program(&Place::of(&root), None).await?.path)
+}
+
 /// Builds the image of this checkout into `out`, known as `name`; for trials.
 ///
 /// # Errors

@@ -1,0 +1,64 @@
+//! The programs that a [`Fleet`](super::Fleet) runs.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::options::{FleetOptions, Profile};
+use super::process::Controller;
+
+/// What is started.
+pub(super) enum Programs {
+    /// A program for each controller, in this folder.
+    Each(PathBuf),
+    /// One that is told which controller it is.
+    One(PathBuf),
+}
+
+impl Programs {
+    /// Builds what `options` ask for, where it isn't given.
+    ///
+    /// # Errors
+    /// When cargo fails.
+    pub(super) async fn build(root: &Path, options: &FleetOptions) -> Result<Self> {
+        Ok(match options.image_program.clone() {
+            Some(program) => Self::One(program),
+            None => Self::Each(build_controllers(root, options.profile).await?),
+        })
+    }
+
+    /// The file, and the first argument where it needs one.
+    pub(super) fn of(&self, controller: Controller) -> (PathBuf, Option<&'static str>) {
+        match self {
+            Self::Each(folder) => (folder.join(controller.binary()), None),
+            Self::One(program) => (program.clone(), Some(controller.binary())),
+        }
+    }
+}
+
+/// Builds the controllers and gives the folder of their binaries. Cargo's own progress goes to stderr.
+///
+/// # Errors
+/// When cargo fails.
+pub async fn build_controllers(root: &Path, profile: Profile) -> Result<PathBuf> {
+    let mut command = crate::cargo::command(root);
+    // The whole workspace: one package alone would build its dependencies again with fewer features.
+    command.args(["build", "--workspace", "--bins", "--message-format", "short"]);
+    if profile == Profile::Release {
+        command.arg("--release");
+    }
+    if !command.status().await.context("can't run cargo")?.success() {
+        bail!("cargo build of the controllers failed");
+    }
+    Ok(programs_dir(root, profile))
+}
+
+/// Where [`build_controllers`] leaves the programs.
+pub fn programs_dir(root: &Path, profile: Profile) -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    target.join(if profile == Profile::Release {
+        "release"
+    } else {
+        "debug"
+    })
+}
