@@ -53,6 +53,7 @@ pub mod client;
 pub mod echo;
 pub mod events;
 pub mod key;
+mod memory;
 mod metrics;
 pub mod need;
 pub mod pace;

@@ -151,6 +151,10 @@ impl From<WireStatus> for StoredStatus {
             Some(IntOrString::String(text)) => text,
             _ => String::new(),
         };
+        let mut conditions: Vec<Condition> = status.conditions.unwrap_or_default();
+        conditions.retain(Condition::is_ours);
+        // Lists grow by doubling from four, and there are thousands of these.
+        conditions.shrink_to_fit();
         Self {
             desired_state: status.desired_state.unwrap_or_default(),
             current_state: status.current_state.and_then(|state| state.parse().ok()),
@@ -160,12 +164,7 @@ impl From<WireStatus> for StoredStatus {
             pod_fingerprint: status
                 .pod_status
                 .map_or(0, |status| fingerprint::of_pod_status(&status)),
-            conditions: status
-                .conditions
-                .into_iter()
-                .flatten()
-                .filter(Condition::is_ours)
-                .collect(),
+            conditions,
             eviction: status.eviction.and_then(|eviction| eviction.safe),
         }
     }

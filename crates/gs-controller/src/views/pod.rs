@@ -208,6 +208,14 @@ impl From<WirePod> for PodView {
                 .flatten()
                 .map(move |container| Container::from_wire(init, container))
         };
+        let mut conditions: Vec<PodCondition> = status.conditions.unwrap_or_default();
+        conditions.retain(|condition| READ_CONDITIONS.contains(&condition.type_.as_str()));
+        let mut containers: Vec<Container> = containers(true, status.init_container_statuses)
+            .chain(containers(false, status.container_statuses))
+            .collect();
+        // Lists grow by doubling from four, and there are thousands of these.
+        conditions.shrink_to_fit();
+        containers.shrink_to_fit();
         let mut metadata = pod.metadata;
         let eviction = in_force(
             metadata.annotation(keys::annotation::SAFE_TO_EVICT),
@@ -229,15 +237,8 @@ impl From<WirePod> for PodView {
             phase: status.phase,
             reason: status.reason,
             message: status.message,
-            conditions: status
-                .conditions
-                .into_iter()
-                .flatten()
-                .filter(|condition| READ_CONDITIONS.contains(&condition.type_.as_str()))
-                .collect(),
-            containers: containers(true, status.init_container_statuses)
-                .chain(containers(false, status.container_statuses))
-                .collect(),
+            conditions,
+            containers,
             status_fingerprint: fingerprint,
             status: pod.status,
             seen_at: Instant::now(),
