@@ -8,10 +8,7 @@ use api_types::{
     views::Meta,
 };
 
-use crate::views::{GameServerView, PodView};
-
-/// The Pod condition with which Kubernetes announces a disruption, a moment before it deletes the Pod.
-const DISRUPTION_TARGET: &str = "DisruptionTarget";
+use crate::views::{DISRUPTION_TARGET, GameServerView, PodView};
 
 /// What to write to a GameServer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,6 +12,7 @@ mod revision;
 pub use budget::{BudgetView, Requirement, Selector};
 pub use claim::ClaimView;
 pub use game_server::{GameServerView, Heard};
+pub(crate) use pod::DISRUPTION_TARGET;
 pub use pod::{Amounts, Container, ContainerStatus, PodCondition, PodView, Resources};
 pub use removed::RemovedView;
 pub use revision::{RevisionView, StoredTemplate};

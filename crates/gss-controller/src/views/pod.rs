@@ -34,7 +34,7 @@ pub struct PodView {
     pub phase: Option<String>,
     /// `status.reason`, such as `Evicted`.
     pub reason: Option<String>,
-    /// `status.conditions`.
+    /// Those of `status.conditions` that are read: [`READ_CONDITIONS`] and the readiness gates'.
     pub conditions: Vec<PodCondition>,
     /// `status.containerStatuses`.
     pub container_statuses: Vec<ContainerStatus>,
@@ -161,6 +161,18 @@ impl Watched for PodView {
     }
 }
 
+/// The Pod condition with which Kubernetes announces a disruption, a moment before it deletes the Pod.
+pub(crate) const DISRUPTION_TARGET: &str = "DisruptionTarget";
+
+/// Conditions that are kept beside those of readiness gates. A Pod has three more from its kubelet, and may have hundreds of a user's own.
+const READ_CONDITIONS: [&str; 5] = [
+    "Ready",
+    "PodScheduled",
+    DISRUPTION_TARGET,
+    keys::KRUISE_POD_READY,
+    keys::IN_PLACE_UPDATE_READY,
+];
+
 /// Prefixes of the annotations that are kept; a user's own may be of any size.
 const READ_ANNOTATIONS: [&str; 3] = [keys::GAME_PREFIX, "lifecycle.apps.kruise.io/", "apps.kruise.io/"];
 
@@ -262,6 +274,11 @@ impl From<WirePod> for PodView {
     fn from(mut wire: WirePod) -> Self {
         // Lists grow by doubling from four, and there are thousands of these.
         wire.spec.containers.shrink_to_fit();
+        let gates = &wire.spec.readiness_gates;
+        wire.status.conditions.retain(|condition| {
+            let type_ = condition.type_.as_str();
+            READ_CONDITIONS.contains(&type_) || gates.iter().any(|gate| gate.condition_type == type_)
+        });
         wire.status.conditions.shrink_to_fit();
         wire.status.container_statuses.shrink_to_fit();
         let mut metadata = wire.metadata;
@@ -327,11 +344,16 @@ mod tests {
                     { "name": "side", "image": "side:1", "resources": {} },
                 ],
                 "volumes": [{ "name": "a", "emptyDir": {} }, { "name": "b", "persistentVolumeClaim": { "claimName": "b-arena-3" } }],
-                "readinessGates": [{ "conditionType": "InPlaceUpdateReady" }],
+                "readinessGates": [{ "conditionType": "InPlaceUpdateReady" }, { "conditionType": "example.com/warm" }],
             },
             "status": {
                 "phase": "Running",
-                "conditions": [{ "type": "Ready", "status": "False", "reason": "ContainersNotReady", "message": "m" }],
+                "conditions": [
+                    { "type": "Ready", "status": "False", "reason": "ContainersNotReady", "message": "m" },
+                    { "type": "Initialized", "status": "True" },
+                    { "type": "example.com/warm", "status": "True" },
+                    { "type": "example.com/any", "status": "True" },
+                ],
                 "containerStatuses": [{ "name": "game", "image": "docker.io/game:1", "imageID": "sha256:1", "containerID": "c://1",
                     "ready": true, "state": { "waiting": { "reason": "ErrImagePull" } }, "resources": { "requests": { "memory": "1Gi" } } }],
             },
@@ -357,6 +379,8 @@ mod tests {
         assert_eq!(status.waiting.as_deref(), Some("ErrImagePull"));
         assert_eq!(pod.condition("Ready").unwrap().message.as_deref(), Some("m"));
         assert!(pod.has_gate("InPlaceUpdateReady"));
+        assert!(pod.condition("example.com/warm").is_some());
+        assert_eq!(pod.conditions.len(), 2);
     }
 
     #[test]
