@@ -59,8 +59,6 @@ struct Outcome {
 
 const SETTLE: Duration = Duration::from_secs(600);
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Of a turn without a flip.
-const QUIET: Duration = Duration::from_secs(30);
 /// Until node-watcher, which yields to a busy API server, has written every server.
 const WRITTEN: Duration = Duration::from_secs(400);
 /// After it: whether a server is written twice.
@@ -108,20 +106,23 @@ async fn measure(session: &Session, options: &Options) -> Result<Outcome> {
     .await?;
     let (mut rounds, mut wrong, mut writes) = (Vec::new(), 0, 0.0);
     for round in 0..options.rounds {
-        let quiet = async {
-            tokio::time::sleep(QUIET).await;
-            Ok(())
-        };
-        let ((), quiet) = changes.during("no flip", PATIENCE, quiet).await?;
         let before = conditions_written(session).await?;
         let well = !round.is_multiple_of(2);
         let flip = async {
             set_condition(&session.client, &node, &options.condition, well).await?;
             written(session, before + on_node as f64).await
         };
+        let begun = Instant::now();
         let ((), flipped) = changes.during("flip", PATIENCE, flip).await?;
+        let length = begun.elapsed();
         writes += conditions_written(session).await? - before;
         wrong += usize::from(showing(&session.client, &namespace, well).await? != on_node);
+        // As long as the other turn: a second in which the API server collects its garbage is in every long one, and in few short ones.
+        let quiet = async {
+            tokio::time::sleep(length).await;
+            Ok(())
+        };
+        let ((), quiet) = changes.during("no flip", PATIENCE, quiet).await?;
         rounds.push((quiet, flipped));
     }
     let flips = on_node as f64 * f64::from(options.rounds);
