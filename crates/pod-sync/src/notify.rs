@@ -58,19 +58,19 @@ pub(crate) fn lagging(server: &GameServerView, changes: &[Change], overdue: &Ove
         .take(MAX_NAMED)
         .map(|change| {
             format!(
-                "{} {:?} is still {:?}",
+                "{} is still {:?} and should be {:?}",
                 lags(change.subject),
-                change.new,
-                change.old
+                change.old,
+                change.new
             )
         })
         .collect();
-    let why = overdue
-        .failure
-        .as_deref()
-        .map_or("no attempt has been made yet", |failure| failure);
+    let why = overdue.failure.as_deref().map_or_else(
+        || "no attempt has been made yet".to_owned(),
+        |failure| format!("the last attempt failed: {failure}"),
+    );
     let note = format!(
-        "for {:.1} s the Pod has not shown: {}; last attempt: {why}",
+        "for {:.1} s the Pod has not followed: {}; {why}",
         overdue.lasted.as_secs_f64(),
         what.join(", ")
     );
@@ -198,13 +198,13 @@ mod tests {
         assert!(event.warning && event.reason == "SyncGap");
         assert_eq!(
             event.note,
-            "for 5.2 s the Pod has not shown: opsState \"Allocated\" is still \"None\"; \
-             last attempt: conflict: the Pod has been modified"
+            "for 5.2 s the Pod has not followed: opsState is still \"None\" and should be \"Allocated\"; \
+             the last attempt failed: conflict: the Pod has been modified"
         );
         overdue.failure = None;
         let note = lagging(&server().view(), &changes, &overdue).note;
         assert!(
-            note.ends_with("last attempt: no attempt has been made yet"),
+            note.ends_with("\"Allocated\"; no attempt has been made yet"),
             "{note}"
         );
         assert!(!healed(&server().view(), Duration::from_secs(6)).warning);

@@ -145,12 +145,16 @@ async fn refused_image_keeps_nothing_else_from_the_pod() {
 
     // What stays different is told after 5 s, with the reason, and told again when it has ended.
     let told = world
-        .event_until("arena-0", "SyncGap", "image \" game:2\" is still \"game:1\"")
+        .event_until(
+            "arena-0",
+            "SyncGap",
+            "image is still \"game:1\" and should be \" game:2\"",
+        )
         .await;
     assert_eq!(told.type_.as_deref(), Some("Warning"));
     assert!(
         told.message
-            .is_some_and(|note| note.contains("last attempt: invalid"))
+            .is_some_and(|note| note.contains("the last attempt failed: invalid"))
     );
     assert_eq!(process.metric("gamekeeper_pod_sync_gap_servers", &[]).await, 1);
     let heal = json!({"spec": {"containers": [{"name": "game", "image": "game:2"}]}});
