@@ -14,21 +14,15 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Session;
-use super::session::{Place, write_json};
+use super::session::{OnNode, write_json};
 use crate::cluster::{self, Nodes, images};
-use crate::fleet::{Controller, Fleet, FleetOptions, Profile, Scrape};
+use crate::fleet::{Controller, Fleet, FleetOptions, Scrape};
 
 /// Flags of `trial node`.
 #[derive(Debug, clap::Args)]
 pub struct Options {
     #[command(flatten)]
-    place: Place,
-    /// Write the result as JSON to this file.
-    #[arg(long, value_name = "FILE")]
-    json: Option<std::path::PathBuf>,
-    /// Build of the controllers.
-    #[arg(long, value_enum, default_value = "release")]
-    profile: Profile,
+    on: OnNode,
     /// Times that the power is cut off.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
@@ -75,18 +69,18 @@ const RUNS: f64 = 5.0;
 /// When it can't run, or found a violation.
 pub(super) async fn run(options: Options) -> Result<()> {
     let fleet = FleetOptions {
-        profile: options.profile,
+        profile: options.on.profile,
         ..Default::default()
     };
     let nodes = Nodes {
         kwok: 0,
         kubelet: true,
     };
-    let mut session = Session::start_on("trial-node", nodes, &options.place, &fleet).await?;
+    let mut session = Session::start_on("trial-node", nodes, &options.on.place, &fleet).await?;
     let outcome = Box::pin(all_rounds(&mut session, &options)).await;
     let stopped = session.resume_and_stop().await;
     let outcome = outcome?;
-    write_json(options.json.as_deref(), &outcome)?;
+    write_json(options.on.json.as_deref(), &outcome)?;
     println!("power cuts             {}", outcome.rounds);
     println!("all containers back    {:.1} s at most", outcome.back_seconds_max);
     println!(

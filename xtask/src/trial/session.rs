@@ -42,6 +42,19 @@ pub(super) struct Place {
     pub(super) keep: bool,
 }
 
+/// What every trial on a real node takes.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct OnNode {
+    #[command(flatten)]
+    pub(super) place: Place,
+    /// Write the result as JSON to this file.
+    #[arg(long, value_name = "FILE")]
+    pub(super) json: Option<PathBuf>,
+    /// Build of the controllers.
+    #[arg(long, value_enum, default_value = "release")]
+    pub(super) profile: Profile,
+}
+
 /// A cluster with the controllers running in it.
 pub struct Session {
     /// The controllers.

@@ -13,9 +13,9 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
 use super::Session;
-use super::session::{Place, write_json};
+use super::session::{OnNode, write_json};
 use crate::cluster::Nodes;
-use crate::fleet::{Controller, ControllerProcess, Fleet, FleetOptions, Profile};
+use crate::fleet::{Controller, ControllerProcess, Fleet, FleetOptions};
 use ground::{Ground, SET};
 use outcome::Outcome;
 use players::Crowd;
@@ -25,13 +25,7 @@ use round::{Round, Told};
 #[derive(Debug, clap::Args)]
 pub struct Options {
     #[command(flatten)]
-    place: Place,
-    /// Write the result as JSON to this file.
-    #[arg(long, value_name = "FILE")]
-    json: Option<std::path::PathBuf>,
-    /// Build of the controllers.
-    #[arg(long, value_enum, default_value = "release")]
-    profile: Profile,
+    on: OnNode,
     /// Times that the set shrinks by one and grows again. Of every five one is without a kill, of every four one without
     /// players on the server that goes.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -91,7 +85,7 @@ pub(super) async fn run(options: Options) -> Result<()> {
         bail!("{reason}");
     }
     let fleet = FleetOptions {
-        profile: options.profile,
+        profile: options.on.profile,
         ..Default::default()
     }
     .with_short_leases();
@@ -99,11 +93,11 @@ pub(super) async fn run(options: Options) -> Result<()> {
         kwok: 0,
         kubelet: true,
     };
-    let mut session = Session::start_on("trial-shutdown", nodes, &options.place, &fleet).await?;
+    let mut session = Session::start_on("trial-shutdown", nodes, &options.on.place, &fleet).await?;
     let outcome = Box::pin(all_rounds(&mut session, &options)).await;
     let stopped = session.resume_and_stop().await;
     let outcome = outcome?;
-    write_json(options.json.as_deref(), &outcome)?;
+    write_json(options.on.json.as_deref(), &outcome)?;
     outcome.print();
     stopped?;
     ensure!(
