@@ -3,7 +3,10 @@
 use serde_json::{Value, json};
 use test_bed::{Scope, allow, rules, service_account};
 
-use crate::{process::Prober, world::World};
+use crate::{
+    process::Prober,
+    world::{World, eventually},
+};
 
 async fn account(world: &World, name: &str, leases: bool) -> tempfile::TempPath {
     let kubeconfig = service_account(world, name).await;
@@ -59,10 +62,15 @@ async fn the_rights_are_enough_for_probing_centrally() {
             "port 1: Connection refused (os error 111)",
         )
         .await;
-    let renewals = ["verb=\"update\"", "resource=\"leases\""];
-    process
-        .metric_until("gamekeeper_api_requests_total", &renewals, |count| count > 0)
-        .await;
+    let lease = format!(
+        "/apis/coordination.k8s.io/v1/namespaces/{}/leases/quality-prober",
+        world.namespace
+    );
+    let look = async || world.get(&lease).await.unwrap_or_default();
+    eventually("renewed Lease", look, |lease| {
+        lease["spec"]["renewTime"].as_str() > lease["spec"]["acquireTime"].as_str()
+    })
+    .await;
     assert_eq!(process.forbidden().await, 0, "requests were refused");
     world.delete_namespace().await;
 }
