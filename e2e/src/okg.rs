@@ -82,6 +82,20 @@ impl Estate {
             })
             .await
     }
+
+    /// Says what OpenKruise says once it has acted on the workload as it is now.
+    ///
+    /// # Errors
+    /// When there is no workload.
+    pub async fn workload_follows(&self, world: &World) -> Result<()> {
+        let workload = world
+            .objects("apps.kruise.io/v1beta1/StatefulSet")?
+            .get(&self.name)
+            .await?;
+        world
+            .patch_status_of(&workload, &self.workload_status(&workload))
+            .await
+    }
 }
 
 /// Whether the kubelet says so.

@@ -25,7 +25,8 @@ async fn the_documented_rights_are_enough() -> Result<()> {
     let _managers = no_managers().await;
     in_namespace(async |world| {
         world.install_kruise_crds().await?;
-        Estate::new("a", "Cascade").lay_down(world).await?;
+        let estate = Estate::new("a", "Cascade");
+        estate.lay_down(world).await?;
         shut_a_gate(world).await?;
         world
             .create(&json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT}}))
@@ -54,7 +55,10 @@ async fn the_documented_rights_are_enough() -> Result<()> {
         in_force(path).await?;
         // Each right is used: there and back, and there again over the snapshot of the first time.
         let (plan, run, verify, back) = (&["plan"][..], &["run", "--yes"][..], &["verify"][..], &["rollback", "--yes"][..]);
-        for arguments in [plan, run, verify, back, run] {
+        for (turn, arguments) in [plan, run, verify, back, run].into_iter().enumerate() {
+            if turn == 4 {
+                estate.workload_follows(world).await?;
+            }
             let code = command(world, path, arguments).await.with_context(|| format!("{arguments:?}"))?;
             assert_eq!(code, ExitCode::SUCCESS, "{arguments:?}");
         }
