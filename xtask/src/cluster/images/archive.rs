@@ -1,8 +1,9 @@
 //! Image archives in the OCI layout, which containerd, Docker and kind all import.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 use super::layer::Layer;
@@ -17,6 +18,22 @@ pub(crate) struct Identity<'a> {
     pub(crate) name: &'a str,
     /// OCI's name of the architecture.
     pub(crate) architecture: &'a str,
+}
+
+/// The name of the image in an archive.
+///
+/// # Errors
+/// When it is no image archive, or its image has no name.
+pub(crate) fn name(archive: impl Read) -> Result<String> {
+    for entry in tar::Archive::new(archive).entries()? {
+        let entry = entry?;
+        if entry.path()?.as_ref() == Path::new("index.json") {
+            let index: Value = serde_json::from_reader(entry)?;
+            let name = &index["manifests"][0]["annotations"]["io.containerd.image.name"];
+            return name.as_str().map(str::to_owned).context("its image has no name");
+        }
+    }
+    bail!("it has no index.json, and so is no image archive")
 }
 
 /// Writes the image of one `layer` to `output`. Gives the digest of its manifest.
@@ -97,7 +114,6 @@ pub(crate) fn architecture(name: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::io::Read as _;
 
     use super::*;
 
@@ -111,6 +127,7 @@ mod tests {
         };
         let layer = Layer::plain(b"layer".to_vec());
         write(&mut bytes, identity, &layer, &json!({"Entrypoint": ["/x"]})).unwrap();
+        assert_eq!(name(bytes.as_slice()).unwrap(), reference);
         let mut files = BTreeMap::new();
         for entry in tar::Archive::new(bytes.as_slice()).entries().unwrap() {
             let mut entry = entry.unwrap();
@@ -119,6 +136,12 @@ mod tests {
             files.insert(entry.path().unwrap().display().to_string(), content);
         }
         files
+    }
+
+    #[test]
+    fn what_is_no_archive_has_no_name() {
+        assert!(name(&b"not a tar, and longer than its header would be"[..]).is_err());
+        assert!(name(&b""[..]).is_err());
     }
 
     #[test]

@@ -44,7 +44,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Flags of `trial chart`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
-    /// Take this archive, which `cargo xtask image` wrote, instead of building one.
+    /// Take this archive, which `cargo xtask image --reference gamekeeper.local/gamekeeper:trial` wrote, instead of building one.
     #[arg(long, value_name = "FILE.tar")]
     image: Option<PathBuf>,
     /// Write the result as JSON to this file.

@@ -7,6 +7,8 @@ mod leases;
 mod start;
 mod way;
 
+use std::fs::File;
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -17,6 +19,7 @@ use serde_json::{Value, json};
 
 use super::write_json;
 use crate::chart::{Helm, chart};
+use crate::cluster::images::archive;
 use crate::cluster::{self, Cluster, Nodes};
 use crate::fleet::{SYSTEM_NAMESPACE, apply_yaml, client_for};
 use crate::image::{self, mb};
@@ -40,7 +43,7 @@ const HAND_OVER_MS: f64 = 2000.0;
 /// Flags of `trial install`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
-    /// Take this archive, which `cargo xtask image` wrote, instead of building one.
+    /// Take this archive, which `cargo xtask image --reference gamekeeper.local/gamekeeper:trial` wrote, instead of building one.
     #[arg(long, value_name = "FILE.tar")]
     image: Option<PathBuf>,
     /// Write the result as JSON to this file.
@@ -110,13 +113,21 @@ pub(super) async fn run(options: Options) -> Result<()> {
 /// The image's archive: `ready`, or built into `folder`.
 ///
 /// # Errors
-/// When it can't be built.
+/// When it can't be built, or is known by another name than the chart is told.
 pub(super) async fn archive(ready: Option<&Path>, folder: &Path) -> Result<PathBuf> {
+    let wanted = format!("{REPOSITORY}:{TAG}");
     if let Some(image) = ready {
+        let shown = image.display();
+        let file = File::open(image).with_context(|| format!("can't open {shown}"))?;
+        let name = archive::name(BufReader::new(file)).with_context(|| format!("can't read {shown}"))?;
+        ensure!(
+            name == wanted,
+            "{shown} is {name}: write it with `cargo xtask image --reference {wanted}`"
+        );
         return Ok(image.to_owned());
     }
     let archive = folder.join("image.tar");
-    image::build(&format!("{REPOSITORY}:{TAG}"), &archive).await?;
+    image::build(&wanted, &archive).await?;
     Ok(archive)
 }
 
