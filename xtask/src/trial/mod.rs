@@ -17,6 +17,7 @@ mod players;
 mod ports;
 mod session;
 mod shards;
+mod shipped;
 pub(crate) mod shutdown;
 mod sync_faults;
 mod tutorial;
@@ -52,10 +53,10 @@ pub enum Trial {
     Flow(flow::Options),
     /// Installs, upgrades, rolls back, uninstalls and reinstalls the chart on a real node while games run, and checks that none of
     /// them is touched.
-    Install(install::Options),
+    Install(shipped::Options),
     /// Installs what a default installation leaves out on a real node: probes on it, rights in one namespace, game-api and
     /// external-scaler with TLS, network policies; and lets each do its work once.
-    Chart(chart::Options),
+    Chart(shipped::Options),
     /// Lets the real KEDA scale a set out and in through external-scaler, by asking and by being told.
     Keda(keda::Options),
     /// Lets the alert rules fire and resolve in a running Prometheus.

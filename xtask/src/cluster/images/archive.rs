@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 use super::layer::Layer;
 use crate::cluster::digest::sha256_hex;
 
+/// Where containerd looks for the whole name; the standard key is for Docker.
+const NAME: &str = "io.containerd.image.name";
+
 /// What an archive says of its image.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Identity<'a> {
@@ -29,7 +32,7 @@ pub(crate) fn name(archive: impl Read) -> Result<String> {
         let entry = entry?;
         if entry.path()?.as_ref() == Path::new("index.json") {
             let index: Value = serde_json::from_reader(entry)?;
-            let name = &index["manifests"][0]["annotations"]["io.containerd.image.name"];
+            let name = &index["manifests"][0]["annotations"][NAME];
             return name.as_str().map(str::to_owned).context("its image has no name");
         }
     }
@@ -66,8 +69,7 @@ pub(crate) fn write(
     let mut entry = descriptor("application/vnd.oci.image.manifest.v1+json", &manifest);
     entry["platform"] = json!({"architecture": identity.architecture, "os": "linux"});
     entry["annotations"] = json!({
-        // containerd takes the whole name from its own key; the standard one is for Docker.
-        "io.containerd.image.name": identity.name,
+        NAME: identity.name,
         "org.opencontainers.image.ref.name": identity.name,
     });
     for blob in [&layer.stored, &image_config, &manifest] {

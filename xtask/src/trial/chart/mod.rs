@@ -4,10 +4,10 @@
 mod calls;
 mod pki;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use api_types::{GameServer, keys};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::authentication::v1::TokenRequest;
@@ -19,10 +19,10 @@ use kube::{Client, ResourceExt as _};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::install::{API_SERVER, REPOSITORY, TAG, Way, archive};
-use super::write_json;
+use super::install::Way;
+use super::shipped::{self, API_SERVER, Options, REPOSITORY, TAG};
 use crate::chart::{Helm, chart};
-use crate::cluster::{self, Cluster, Nodes};
+use crate::cluster::{self, Cluster};
 use crate::fleet::{SYSTEM_NAMESPACE, apply_yaml, client_for};
 use calls::{Server, address};
 use pki::Pki;
@@ -41,20 +41,6 @@ const GAME_API: &str = "game-api.gamekeeper-system.svc";
 const SCALER: &str = "external-scaler.gamekeeper-system.svc";
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Flags of `trial chart`.
-#[derive(Debug, Clone, clap::Args)]
-pub struct Options {
-    /// Take this archive, which `cargo xtask image --reference gamekeeper.local/gamekeeper:trial` wrote, instead of building one.
-    #[arg(long, value_name = "FILE.tar")]
-    image: Option<PathBuf>,
-    /// Write the result as JSON to this file.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Leave the cluster running afterwards.
-    #[arg(long)]
-    keep: bool,
-}
-
 /// What was done, and after how many seconds.
 #[derive(Debug, Default, Serialize)]
 struct Outcome {
@@ -69,23 +55,10 @@ struct Outcome {
 /// # Errors
 /// When it can't run here, or something is not as it should be.
 pub(super) async fn run(options: Options) -> Result<()> {
-    if let Some(reason) = cluster::kubelet_unavailable() {
-        bail!("{reason}");
-    }
-    let helm = Helm::build().await?;
-    let folder = tempfile::tempdir()?;
-    let archive = archive(options.image.as_deref(), folder.path()).await?;
-    let nodes = Nodes {
-        kwok: 0,
-        kubelet: true,
-    };
-    let running = cluster::up(&cluster::Spec::new(CLUSTER, nodes)).await?;
-    let outcome = Box::pin(story(&running, &helm, &archive)).await;
-    if !options.keep {
-        cluster::down(CLUSTER).await?;
-    }
-    let outcome = outcome?;
-    write_json(options.json.as_deref(), &outcome)?;
+    let outcome = shipped::run(CLUSTER, &options, async |running, helm, archive, _| {
+        story(running, helm, archive).await
+    })
+    .await?;
     println!("{outcome:#?}");
     Ok(())
 }

@@ -7,20 +7,17 @@ mod leases;
 mod start;
 mod way;
 
-use std::fs::File;
-use std::io::BufReader;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use kube::Client;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::write_json;
+use super::shipped::{self, API_SERVER, Options, REPOSITORY, TAG};
 use crate::chart::{Helm, chart};
-use crate::cluster::images::archive;
-use crate::cluster::{self, Cluster, Nodes};
+use crate::cluster::{self, Cluster};
 use crate::fleet::{SYSTEM_NAMESPACE, apply_yaml, client_for};
 use crate::image::{self, mb};
 use arrivals::Arrivals;
@@ -31,28 +28,8 @@ pub(super) use way::Way;
 
 const CLUSTER: &str = "trial-install";
 const RELEASE: &str = "gamekeeper";
-/// The image, as the chart names it.
-pub(super) const REPOSITORY: &str = "gamekeeper.local/gamekeeper";
-/// Its tag.
-pub(super) const TAG: &str = "trial";
-/// Name under which Pods know the API server: one that its certificate has.
-pub(super) const API_SERVER: &str = "kubernetes.default.svc";
 /// A leader that is told to go gives its lease back; this is how soon another may take it.
 const HAND_OVER_MS: f64 = 2000.0;
-
-/// Flags of `trial install`.
-#[derive(Debug, Clone, clap::Args)]
-pub struct Options {
-    /// Take this archive, which `cargo xtask image --reference gamekeeper.local/gamekeeper:trial` wrote, instead of building one.
-    #[arg(long, value_name = "FILE.tar")]
-    image: Option<PathBuf>,
-    /// Write the result as JSON to this file.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Leave the cluster running afterwards.
-    #[arg(long)]
-    keep: bool,
-}
 
 /// What was measured.
 #[derive(Debug, Default, Serialize)]
@@ -89,46 +66,9 @@ struct Ground {
 /// # Errors
 /// When it can't run here, or something is not as it should be.
 pub(super) async fn run(options: Options) -> Result<()> {
-    if let Some(reason) = cluster::kubelet_unavailable() {
-        bail!("{reason}");
-    }
-    let helm = Helm::build().await?;
-    let folder = tempfile::tempdir()?;
-    let archive = archive(options.image.as_deref(), folder.path()).await?;
-    let nodes = Nodes {
-        kwok: 0,
-        kubelet: true,
-    };
-    let running = cluster::up(&cluster::Spec::new(CLUSTER, nodes)).await?;
-    let outcome = Box::pin(whole_life(&running, &helm, &archive, folder.path())).await;
-    if !options.keep {
-        cluster::down(CLUSTER).await?;
-    }
-    let outcome = outcome?;
-    write_json(options.json.as_deref(), &outcome)?;
+    let outcome = shipped::run(CLUSTER, &options, whole_life).await?;
     print(&outcome);
     Ok(())
-}
-
-/// The image's archive: `ready`, or built into `folder`.
-///
-/// # Errors
-/// When it can't be built, or is known by another name than the chart is told.
-pub(super) async fn archive(ready: Option<&Path>, folder: &Path) -> Result<PathBuf> {
-    let wanted = format!("{REPOSITORY}:{TAG}");
-    if let Some(image) = ready {
-        let shown = image.display();
-        let file = File::open(image).with_context(|| format!("can't open {shown}"))?;
-        let name = archive::name(BufReader::new(file)).with_context(|| format!("can't read {shown}"))?;
-        ensure!(
-            name == wanted,
-            "{shown} is {name}: write it with `cargo xtask image --reference {wanted}`"
-        );
-        return Ok(image.to_owned());
-    }
-    let archive = folder.join("image.tar");
-    image::build(&wanted, &archive).await?;
-    Ok(archive)
 }
 
 async fn whole_life(running: &Cluster, helm: &Helm, archive: &Path, folder: &Path) -> Result<Outcome> {
