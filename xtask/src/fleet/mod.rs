@@ -6,6 +6,7 @@ mod install;
 mod options;
 mod process;
 mod programs;
+mod rest;
 mod scrape;
 mod tether;
 
@@ -14,6 +15,7 @@ pub use install::{apply_yaml, client_for, client_without_retries, install, wait_
 pub use options::{FleetOptions, Profile};
 pub use process::{Controller, ControllerProcess, Fleet};
 pub use programs::{build_controllers, programs_dir};
+pub(crate) use rest::{Readings, writes, written_between};
 pub(crate) use scrape::http_get;
 pub use scrape::{Scrape, Usage};
 pub(crate) use tether::tethered;

@@ -11,7 +11,7 @@ use crate::{memory::Pending, observe::assemble, plan, views::GameServerView};
 
 const NOW: &str = "2026-05-04T03:02:01Z";
 
-fn set(spec: Value, status: Value) -> GameServerSetView {
+pub(super) fn set(spec: Value, status: Value) -> GameServerSetView {
     let mut all = json!({
         "metadata": { "name": "arena", "namespace": "games", "uid": "set-uid", "generation": 7 },
         "spec": { "replicas": 2, "gameServerTemplate": { "spec": { "containers": [] } } },
@@ -63,7 +63,7 @@ fn game_server(id: u32, ops_state: &str) -> Arc<GameServerView> {
     )
 }
 
-fn report(
+pub(super) fn report(
     set: GameServerSetView,
     pods: Vec<Arc<PodView>>,
     servers: Vec<Arc<GameServerView>>,
@@ -93,7 +93,7 @@ fn report(
     compute(&observed, &plan, &outcome, clock)
 }
 
-fn condition<'a>(report: &'a StatusReport, type_: &str) -> &'a Condition {
+pub(super) fn condition<'a>(report: &'a StatusReport, type_: &str) -> &'a Condition {
     report
         .status
         .conditions

@@ -1,5 +1,7 @@
 //! What the status says about updates: which Pods count as updated, the history, and condition `UpdateBlocked`.
 
+use std::collections::BTreeMap;
+
 use api_types::{Condition, RevisionStatus, keys::condition::UPDATE_BLOCKED};
 
 use super::conditions::{condition, servers};
@@ -80,35 +82,44 @@ fn hopeless(reason: &str) -> Option<&'static str> {
     }
 }
 
-/// Updates in place that should have been done long ago, or will not be without help: the servers, and why.
-pub(super) fn stuck(observed: &Observed) -> Vec<(u32, String)> {
-    let updating = observed
-        .pods
-        .iter()
-        .filter(|(_, pod)| stage(pod) == Stage::Updating);
-    updating
-        .filter_map(|(id, pod)| match completion_of(pod, observed) {
-            Completion::Waiting {
-                container, seconds, ..
-            } => {
-                let waiting = pod.container_status(&container).and_then(|now| now.waiting.as_deref());
-                if let Some(why) = waiting.and_then(hopeless) {
-                    let image = pod.container(&container).map_or("", |wanted| wanted.image.as_str());
-                    return Some((*id, format!(
-                        "image {image} of container {container} {why}; correct the template, and the server is updated again"
-                    )));
-                }
-                (seconds >= DEADLINE_SECONDS).then(|| {
-                    let minutes = DEADLINE_SECONDS / 60;
-                    (*id, format!(
-                        "container {container} does not run what its Pod says {minutes} minutes after it was changed; look at the \
-                         Pod's events",
-                    ))
-                })
-            }
-            Completion::Done => None,
-        })
-        .collect()
+/// Updates in place that should have been done long ago, or will not be without help: why, and the servers of which it is true. One
+/// bad image stops as many servers as `maxUnavailable` allows, and is said once.
+pub(super) fn stuck(observed: &Observed) -> BTreeMap<String, IdSet> {
+    let mut found: BTreeMap<String, IdSet> = BTreeMap::new();
+    for (id, pod) in &observed.pods {
+        if stage(pod) == Stage::Updating
+            && let Some(why) = stuck_at(pod, observed)
+        {
+            found.entry(why).or_default().insert(*id);
+        }
+    }
+    found
+}
+
+fn stuck_at(pod: &PodView, observed: &Observed) -> Option<String> {
+    let Completion::Waiting {
+        container, seconds, ..
+    } = completion_of(pod, observed)
+    else {
+        return None;
+    };
+    let waiting = pod
+        .container_status(&container)
+        .and_then(|now| now.waiting.as_deref());
+    if let Some(why) = waiting.and_then(hopeless) {
+        let image = pod
+            .container(&container)
+            .map_or("", |wanted| wanted.image.as_str());
+        return Some(format!(
+            "image {image} of container {container} {why}; correct the template, and the update begins anew"
+        ));
+    }
+    let minutes = DEADLINE_SECONDS / 60;
+    (seconds >= DEADLINE_SECONDS).then(|| {
+        format!(
+            "container {container} does not run what its Pod says {minutes} minutes after it was changed; look at the Pod's events"
+        )
+    })
 }
 
 /// Seconds after which the passing of time alone may end, or call stuck, an update in place.
@@ -123,9 +134,31 @@ pub(super) fn look_in(observed: &Observed) -> Option<i64> {
 
 /// Condition `UpdateBlocked`. The reason is the most pressing one; the message has them all.
 pub(super) fn update_blocked(observed: &Observed, plan: &Plan) -> Condition {
-    let mut found: Vec<(&str, String)> = Vec::new();
-    for (id, why) in stuck(observed) {
-        found.push(("InPlaceUpdateStuck", format!("server {id}: {why}")));
+    let mut found = obstacles(observed, plan);
+    found.truncate(6);
+    match found.first().map(|(reason, _)| *reason) {
+        None => condition(
+            UPDATE_BLOCKED,
+            false,
+            "NotBlocked",
+            "no server waits for anything but its turn".to_owned(),
+        ),
+        Some(reason) => {
+            let messages: Vec<String> = found.into_iter().map(|(_, message)| message).collect();
+            condition(UPDATE_BLOCKED, true, reason, messages.join("; "))
+        }
+    }
+}
+
+/// What updates wait for beside their turn, with its reason; the most pressing first.
+fn obstacles(observed: &Observed, plan: &Plan) -> Vec<(&'static str, String)> {
+    let mut found = Vec::new();
+    for (why, ids) in stuck(observed) {
+        let stuck = servers(ids.len(), "is stuck in its update", "are stuck in their update");
+        found.push((
+            "InPlaceUpdateStuck",
+            format!("{stuck} (ids {}): {why}", ids.to_joined()),
+        ));
     }
     let with = |wanted: &dyn Fn(&Obstacle) -> bool| -> IdSet {
         plan.update
@@ -170,19 +203,7 @@ pub(super) fn update_blocked(observed: &Observed, plan: &Plan) -> Condition {
             servers(held.len(), "waits", "wait"), held.to_joined(),
         )));
     }
-    found.truncate(6);
-    match found.first().map(|(reason, _)| *reason) {
-        None => condition(
-            UPDATE_BLOCKED,
-            false,
-            "NotBlocked",
-            "no server waits for anything but its turn".to_owned(),
-        ),
-        Some(reason) => {
-            let messages: Vec<String> = found.into_iter().map(|(_, message)| message).collect();
-            condition(UPDATE_BLOCKED, true, reason, messages.join("; "))
-        }
-    }
+    found
 }
 
 /// What is being done about updates, for condition `Progressing`; `None` when nothing is.
@@ -225,3 +246,6 @@ pub(super) fn at_rest(observed: &Observed, plan: &Plan) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,22 +1,18 @@
 //! Many probes that always say the same: what they cost, and how late they are.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use kube::Client;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::fleet::{Controller, Fleet, Scrape};
+use crate::fleet::{Controller, Fleet, Scrape, writes, written_between};
 
 /// Probes of one server; a set has 16 at most.
 const QUALITIES: u32 = 15;
 /// For initial delays and first results.
 const WARM_UP: Duration = Duration::from_secs(40);
-/// No write for so long is rest.
-const QUIET: Duration = Duration::from_secs(15);
-/// The longest it may take.
-const TRAILING: Duration = Duration::from_mins(12);
 const SKEW: &str = "gamekeeper_quality_prober_skew_seconds";
 
 /// What a mode costs and keeps to.
@@ -52,30 +48,6 @@ pub(super) async fn create(client: &Client, probes: u32) -> Result<()> {
     super::apply(client, set).await
 }
 
-/// Waits until nobody has written for [`QUIET`]: node-watcher gives new servers their conditions at a tenth of its time, which
-/// takes minutes for thousands of them.
-pub(super) async fn quiet(fleet: &Fleet) -> Result<()> {
-    let begun = Instant::now();
-    let mut last = (writes(&fleet.scrape().await?), Instant::now());
-    while last.1.elapsed() < QUIET {
-        ensure!(
-            begun.elapsed() < TRAILING,
-            "something still writes {} s after the last probe succeeded",
-            TRAILING.as_secs()
-        );
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        let now = writes(&fleet.scrape().await?);
-        if now > last.0 {
-            last = (now, Instant::now());
-        }
-    }
-    Ok(())
-}
-
-fn writes(all: &[(Controller, Scrape)]) -> f64 {
-    all.iter().map(|(_, scrape)| scrape.writes()).sum()
-}
-
 /// Measures what is there for so many seconds.
 pub(super) async fn measure(fleet: &Fleet, seconds: u64) -> Result<Load> {
     tokio::time::sleep(WARM_UP).await;
@@ -90,7 +62,9 @@ pub(super) async fn measure(fleet: &Fleet, seconds: u64) -> Result<Load> {
         cpu_of("containerd")?,
         cpu_of("kube-apiserver")?,
     );
-    tell_writes(&before, &after);
+    for line in written_between(&before, &after) {
+        println!("{line}");
+    }
     let (old, new) = (prober(&before)?, prober(&after)?);
     let grown = |name: &str| new.sum(name, |_| true) - old.sum(name, |_| true);
     let percent = |used: f64| used * 100.0 / seconds as f64;
@@ -105,19 +79,6 @@ pub(super) async fn measure(fleet: &Fleet, seconds: u64) -> Result<Load> {
         prober_rss_bytes: new.usage().rss_bytes,
         writes: writes(&after) - writes(&before),
     })
-}
-
-/// Says who wrote what between the two.
-fn tell_writes(before: &[(Controller, Scrape)], after: &[(Controller, Scrape)]) {
-    for ((controller, old), (_, new)) in before.iter().zip(after) {
-        let old = old.writes_by_kind();
-        for (kind, count) in new.writes_by_kind() {
-            let grown = count - old.get(&kind).copied().unwrap_or_default();
-            if grown > 0.0 {
-                println!("{} wrote {grown:.0} times: {kind}", controller.name());
-            }
-        }
-    }
 }
 
 /// The process that probes: the node's, else the central one.

@@ -25,6 +25,8 @@ const NODES: u32 = 20;
 const PODS: &str = "10.212.0.0/16";
 /// Where the servers are probed.
 pub(crate) const PORT: u16 = 18_080;
+/// Writes that belong to the servers' making may take so long.
+const TRAILING: Duration = Duration::from_mins(12);
 /// Connections that may wait to be accepted: a whole period's probes at once.
 const BACKLOG: u32 = 4_096;
 
@@ -62,7 +64,7 @@ async fn probed(running: &Cluster, servers: u32, seconds: u64, options: FleetOpt
     apply(&client, set("by-http", servers - half, &http)).await?;
     apply(&client, set("by-tcp", half, &tcp)).await?;
     idle(&client, servers as usize).await?;
-    load::quiet(&fleet).await?;
+    fleet.come_to_rest(TRAILING).await?;
     let load = load::measure(&fleet, seconds).await?;
     fleet.stop().await?;
     Ok(load)
