@@ -12,6 +12,7 @@
 //! | [`container`] | commands run in a real container |
 //! | [`faults`] | fault injection: the proxy, the observer, the workloads and the invariants of `cargo xtask faults` |
 //! | [`gateway`] | what tells a real Envoy where game servers are, for `cargo xtask trial shutdown` |
+//! | [`ports`] | ports for programs that have to be told one |
 //! | [`reasons`] | what the reasons of events and conditions mean; each test is held against it |
 //! | [`okg`] | a set as OpenKruiseGame and OpenKruise leave it |
 
@@ -22,6 +23,7 @@ pub mod container;
 pub mod faults;
 pub mod gateway;
 pub mod okg;
+pub mod ports;
 pub mod reasons;
 pub mod snapshot;
 pub mod table;

@@ -34,7 +34,7 @@ pub async fn run(options: Options) -> Result<()> {
         kubelet: false,
     };
     let running = cluster::up(&cluster::Spec::new(&options.name, nodes)).await?;
-    let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let port = e2e::ports::free()?;
     let address = format!("https://localhost:{port}");
     localhost_pair(&running.dir)?;
     let fleet_options = FleetOptions {

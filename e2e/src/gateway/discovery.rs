@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::backends::{Backend, Objects, backends};
 use super::files::{Doors, Empty, bootstrap, files};
+use crate::ports;
 
 /// What to follow, and where to write.
 #[derive(Debug, Clone)]
@@ -67,7 +67,7 @@ impl Discovery {
     pub fn start(client: &Client, settings: Settings) -> Result<(Self, PathBuf)> {
         let mut writer = Writer {
             doors: Doors {
-                http: free_port()?,
+                http: ports::free()?,
                 tcp: BTreeMap::new(),
             },
             written: BTreeMap::new(),
@@ -204,7 +204,7 @@ impl Writer {
         for backend in &found {
             if !self.doors.tcp.contains_key(&backend.cluster) {
                 // Kept for good: a server that comes again is found where it was.
-                self.doors.tcp.insert(backend.cluster.clone(), free_port()?);
+                self.doors.tcp.insert(backend.cluster.clone(), ports::free()?);
             }
         }
         for (file, content) in files(&self.settings.folder, &found, &self.doors, self.settings.empty) {
@@ -231,9 +231,4 @@ impl Writer {
         self.written.insert(file.to_owned(), content.to_owned());
         Ok(())
     }
-}
-
-/// A port that was free a moment ago; a clash shows as a listener that Envoy doesn't open.
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

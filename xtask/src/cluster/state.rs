@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use e2e::ports;
 use serde::{Deserialize, Serialize};
 
 use super::process::Process;
@@ -136,12 +136,9 @@ impl State {
         if let Some(port) = self.ports.get(purpose) {
             return Ok(*port);
         }
-        // A port the kernel hands out twice in a row must not end up with two purposes.
-        let mut held = Vec::new();
         loop {
-            let listener = TcpListener::bind("127.0.0.1:0").context("no free port on 127.0.0.1")?;
-            let port = listener.local_addr()?.port();
-            held.push(listener);
+            // An earlier process may have given this one out for another purpose, whose program is not running.
+            let port = ports::free()?;
             if !self.ports.values().any(|used| *used == port) {
                 self.ports.insert(purpose.to_owned(), port);
                 return Ok(port);

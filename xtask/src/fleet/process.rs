@@ -7,6 +7,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use e2e::ports;
 use kube::Client;
 use tokio::process::{Child, Command};
 
@@ -299,7 +300,7 @@ impl Fleet {
 
 impl ControllerProcess {
     fn start(controller: Controller, command: Launch) -> Result<Self> {
-        let admin_port = free_port()?;
+        let admin_port = ports::free()?;
         let child = command.spawn(admin_port)?;
         Ok(Self {
             controller,
@@ -332,7 +333,7 @@ impl ControllerProcess {
     /// # Errors
     /// When it can't be started.
     pub fn start_again(&mut self) -> Result<()> {
-        self.admin_port = free_port()?;
+        self.admin_port = ports::free()?;
         self.child = self.command.spawn(self.admin_port)?;
         Ok(())
     }
@@ -404,10 +405,12 @@ impl ControllerProcess {
     pub async fn wait_ready(&mut self, limit: Duration) -> Result<()> {
         let deadline = tokio::time::Instant::now() + limit;
         loop {
-            if let Ok((200, _)) = http_get(self.admin_port, "/readyz").await {
+            // First: what answers on the port of a process that has ended is another one.
+            let ended = self.child.try_wait()?;
+            if ended.is_none() && matches!(http_get(self.admin_port, "/readyz").await, Ok((200, _))) {
                 return Ok(());
             }
-            if let Some(status) = self.child.try_wait()? {
+            if let Some(status) = ended {
                 bail!(
                     "{} ended at start ({status}):\n{}",
                     self.controller.name(),
@@ -464,9 +467,4 @@ impl Launch {
             .spawn()
             .with_context(|| format!("can't start {}", self.binary.display()))
     }
-}
-
-/// A port that was free a moment ago; a clash shows as a start failure, never as a wrong answer.
-fn free_port() -> Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

@@ -35,7 +35,7 @@ const LIMIT: Duration = Duration::from_mins(8);
 /// When it can't run, or when something did not come to what the script expects.
 pub(super) async fn run(options: Options) -> Result<()> {
     let certificate = Certificate::make()?;
-    let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let port = e2e::ports::free()?;
     let fleet = FleetOptions {
         profile: options.session.profile,
         gss_args: vec![format!("--game-api-url=https://localhost:{port}")],

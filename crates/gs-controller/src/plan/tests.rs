@@ -148,11 +148,21 @@ fn a_set_that_is_not_cached_yet_is_waited_for() {
 }
 
 #[test]
+fn a_pod_that_cannot_be_scheduled_has_its_game_server_at_once() {
+    for reason in ["Unschedulable", "SchedulingGated"] {
+        let refused = json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "reason": reason}]});
+        let mut refused = case(pod().unscheduled().status(refused), None);
+        refused.pod_age = Duration::ZERO;
+        assert_eq!(refused.creation().body["metadata"]["name"], "arena-0");
+    }
+}
+
+#[test]
 fn an_unscheduled_pod_is_given_a_moment_to_be_scheduled() {
     let mut unscheduled = case(pod().unscheduled(), None);
     unscheduled.pod_age = Duration::from_millis(400);
-    assert_eq!(unscheduled.plan(), Plan::Wait(Duration::from_millis(2600)));
-    unscheduled.pod_age = Duration::from_secs(3);
+    assert_eq!(unscheduled.plan(), Plan::Wait(Duration::from_millis(9600)));
+    unscheduled.pod_age = Duration::from_secs(10);
     assert_eq!(
         unscheduled.creation().body["metadata"]["labels"].get("game.kruise.io/node-name"),
         None

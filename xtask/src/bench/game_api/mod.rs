@@ -82,7 +82,7 @@ pub(super) async fn run(mut options: Options) -> Result<()> {
         options.rest = options.rest.min(4);
     }
     let certificate = Certificate::make()?;
-    let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let port = e2e::ports::free()?;
     let fleet = FleetOptions {
         profile: options.session.profile,
         gss_args: vec![format!("--game-api-url=https://localhost:{port}")],

@@ -197,7 +197,7 @@ impl Judge {
             "rule_files": rules,
             "scrape_configs": [{"job_name": "gamekeeper", "file_sd_configs": [{"files": [targets], "refresh_interval": "1s"}]}],
         });
-        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = e2e::ports::free()?;
         let address = format!("127.0.0.1:{port}");
         let prometheus = Prometheus::start(directory, address, &config).await?;
         let judge = Self { prometheus, targets };

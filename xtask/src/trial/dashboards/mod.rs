@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
+use e2e::ports;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -75,7 +76,7 @@ const SCRAPED: Duration = Duration::from_secs(60);
 /// When it can't run, a query gives nothing, an alert fires, or something is exported that no table has.
 pub(super) async fn run(options: Options) -> Result<()> {
     let certificate = Certificate::make()?;
-    let port = free_port()?;
+    let port = ports::free()?;
     let fleet = FleetOptions {
         profile: options.session.profile,
         gss_replicas: 2,
@@ -83,7 +84,7 @@ pub(super) async fn run(options: Options) -> Result<()> {
         pod_sync_replicas: 2,
         pod_sync_args: vec!["--shards=4".to_owned()],
         central: true,
-        scaler_address: Some(([127, 0, 0, 1], free_port()?).into()),
+        scaler_address: Some(([127, 0, 0, 1], ports::free()?).into()),
         game_api: Some(certificate.flags(port)),
         ..Default::default()
     };
@@ -107,10 +108,6 @@ pub(super) async fn run(options: Options) -> Result<()> {
         outcome.firing.join(", ")
     );
     Ok(())
-}
-
-fn free_port() -> Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 async fn ask_all(
@@ -169,7 +166,7 @@ async fn scraping(fleet: &Fleet, directory: &Path) -> Result<Prometheus> {
         "rule_files": alerts::plain_rules(&repo_root(), directory)?,
         "scrape_configs": [{"job_name": "gamekeeper", "static_configs": targets}],
     });
-    let prometheus = Prometheus::start(directory, format!("127.0.0.1:{}", free_port()?), &config).await?;
+    let prometheus = Prometheus::start(directory, format!("127.0.0.1:{}", ports::free()?), &config).await?;
     let deadline = tokio::time::Instant::now() + SCRAPED;
     loop {
         // Until it listens there is no answer.

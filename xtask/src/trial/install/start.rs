@@ -62,7 +62,7 @@ async fn one(
     has_lease: bool,
     flags: &[&str],
 ) -> Result<Start> {
-    let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let port = e2e::ports::free()?;
     let mut command = tethered(program);
     command.arg(controller).arg("--kubeconfig").arg(kubeconfig);
     command.args([

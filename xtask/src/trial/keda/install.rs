@@ -1,11 +1,12 @@
 //! KEDA as processes beside a local cluster: its operator, and the server of external metrics that HorizontalPodAutoscalers read.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use e2e::ports;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::{Api, Client};
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
@@ -46,7 +47,7 @@ struct Ports {
 
 /// An address that was free a moment ago.
 pub(super) fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+    Ok((Ipv4Addr::LOCALHOST, ports::free()?).into())
 }
 
 impl Keda {

@@ -70,7 +70,7 @@ impl Ground {
         let world = World::new(client.clone(), "default".into()).await?;
         world.remove_set(SET).await?;
         let folder = tempfile::tempdir()?;
-        let admin = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let admin = e2e::ports::free()?;
         let settings = Settings {
             namespace: world.namespace.clone(),
             class: CLASS.into(),
