@@ -3,6 +3,7 @@
 //! Demo, trials, benchmarks and end-to-end tests all start them through here, so that nothing is ever tried as cluster admin.
 
 mod install;
+mod logs;
 mod options;
 mod process;
 mod programs;

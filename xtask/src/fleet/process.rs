@@ -12,6 +12,7 @@ use kube::Client;
 use tokio::process::{Child, Command};
 
 use super::install::{SYSTEM_NAMESPACE, client_for, install, routed_kubeconfig, service_account_kubeconfig};
+use super::logs;
 use super::options::FleetOptions;
 use super::programs::Programs;
 use super::scrape::{Scrape, http_get};
@@ -139,7 +140,7 @@ impl Fleet {
         let programs = Programs::build(root, options).await?;
         let client = client_for(kubeconfig).await?;
         install(&client, root).await?;
-        let directory = tempfile::Builder::new().prefix("gamekeeper-").tempdir()?.keep();
+        let directory = logs::folder()?;
         let mut fleet = Self {
             processes: Vec::new(),
             client: client.clone(),
@@ -251,7 +252,9 @@ impl Fleet {
     /// When one doesn't start.
     pub async fn resume(&mut self) -> Result<()> {
         for process in &mut self.processes {
-            process.restart_if_ended()?;
+            if process.child.try_wait()?.is_some() {
+                process.start_again()?;
+            }
         }
         for process in &mut self.processes {
             process.wait_ready(Duration::from_secs(60)).await?;
