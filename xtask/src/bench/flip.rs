@@ -54,6 +54,8 @@ struct Outcome {
     wrong: usize,
     lost: usize,
     went_back: usize,
+    /// A turn before the node has ever been unwell.
+    before: Phase,
     rounds: Vec<(Phase, Phase)>,
 }
 
@@ -61,6 +63,8 @@ const SETTLE: Duration = Duration::from_secs(600);
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Until node-watcher, which yields to a busy API server, has written every server.
 const WRITTEN: Duration = Duration::from_secs(400);
+/// Length of the turn before any flip.
+const BEFORE: Duration = Duration::from_secs(40);
 /// After it: whether a server is written twice.
 const AFTER: Duration = Duration::from_secs(3);
 
@@ -104,33 +108,36 @@ async fn measure(session: &Session, options: &Options) -> Result<Outcome> {
         f64::from(options.rate),
     )
     .await?;
+    let ((), before) = changes.during("before any flip", PATIENCE, rest(BEFORE)).await?;
     let (mut rounds, mut wrong, mut writes) = (Vec::new(), 0, 0.0);
     for round in 0..options.rounds {
-        let before = conditions_written(session).await?;
+        let written_before = conditions_written(session).await?;
         let well = !round.is_multiple_of(2);
         let flip = async {
             set_condition(&session.client, &node, &options.condition, well).await?;
-            written(session, before + on_node as f64).await
+            written(session, written_before + on_node as f64).await
         };
         let begun = Instant::now();
         let ((), flipped) = changes.during("flip", PATIENCE, flip).await?;
         let length = begun.elapsed();
-        writes += conditions_written(session).await? - before;
+        writes += conditions_written(session).await? - written_before;
         wrong += usize::from(showing(&session.client, &namespace, well).await? != on_node);
         // As long as the other turn: a second in which the API server collects its garbage is in every long one, and in few short ones.
-        let quiet = async {
-            tokio::time::sleep(length).await;
-            Ok(())
-        };
-        let ((), quiet) = changes.during("no flip", PATIENCE, quiet).await?;
+        let ((), quiet) = changes.during("no flip", PATIENCE, rest(length)).await?;
         rounds.push((quiet, flipped));
     }
     let flips = on_node as f64 * f64::from(options.rounds);
-    Ok(summarise(options, rounds, writes / flips, wrong))
+    Ok(summarise(options, before, rounds, writes / flips, wrong))
+}
+
+async fn rest(length: Duration) -> Result<()> {
+    tokio::time::sleep(length).await;
+    Ok(())
 }
 
 fn summarise(
     options: &Options,
+    before: Phase,
     rounds: Vec<(Phase, Phase)>,
     writes_per_server: f64,
     wrong: usize,
@@ -149,7 +156,10 @@ fn summarise(
                 .collect(),
         )
     };
-    let count = |value: fn(&Phase) -> usize| rounds.iter().map(|(a, b)| value(a) + value(b)).sum();
+    let count = |value: fn(&Phase) -> usize| {
+        let of_rounds: usize = rounds.iter().map(|(a, b)| value(a) + value(b)).sum();
+        of_rounds + value(&before)
+    };
     Outcome {
         servers: options.servers,
         condition: options.condition.clone(),
@@ -161,6 +171,7 @@ fn summarise(
         wrong,
         lost: count(|phase| phase.lost),
         went_back: count(|phase| phase.went_back),
+        before,
         rounds,
     }
 }
