@@ -87,6 +87,9 @@ pub(super) async fn program(place: &Place, target: Option<&str>) -> Result<Built
         ])
         .env("CARGO_ENCODED_RUSTFLAGS", place.rust_flags())
         .env("CARGO_INCREMENTAL", "0")
+        // The time of its own build is in mimalloc's C. One other string there moves half of the program's strings: the linker
+        // places them by hash.
+        .env("SOURCE_DATE_EPOCH", "0")
         .env("CARGO_TARGET_DIR", &place.target);
     if let Some(home) = &place.cargo_home {
         command.env("CARGO_HOME", home);
