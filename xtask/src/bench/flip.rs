@@ -61,10 +61,10 @@ struct Outcome {
 
 const SETTLE: Duration = Duration::from_secs(600);
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Until node-watcher, which yields to a busy API server, has written every server.
-const WRITTEN: Duration = Duration::from_secs(400);
 /// Length of the turn before any flip.
 const BEFORE: Duration = Duration::from_secs(40);
+/// Until node-watcher, which yields to a busy API server, has written every server.
+const WRITTEN: Duration = Duration::from_secs(400);
 /// After it: whether a server is written twice.
 const AFTER: Duration = Duration::from_secs(3);
 

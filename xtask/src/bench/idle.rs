@@ -53,7 +53,7 @@ struct Cost {
 }
 
 const LIMIT: Duration = Duration::from_secs(600);
-/// Trailing writes (coalesced status, events, conditions of nodes that were late) belong to creation, not to rest.
+/// Trailing writes (coalesced status, events, labels of servers made before their Pods were scheduled) belong to creation, not to rest.
 const TRAILING: Duration = Duration::from_mins(20);
 
 /// Runs the benchmark.

@@ -14,8 +14,8 @@ const QUIET: Duration = Duration::from_secs(15);
 pub(crate) type Readings = [(Controller, Scrape)];
 
 impl Fleet {
-    /// Waits until nobody has written for 15 s: node-watcher writes at a tenth of its time, which takes minutes for thousands of
-    /// servers whose nodes were late with a report while they were made. Gives how long it took.
+    /// Waits until nobody has written for 15 s: node-watcher writes at a tenth of its time, which takes minutes where
+    /// hundreds of servers were made before their Pods were scheduled. Gives how long it took.
     ///
     /// # Errors
     /// When a controller does not answer, or something still writes after `limit`; it names what.

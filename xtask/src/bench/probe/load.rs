@@ -7,7 +7,7 @@ use kube::Client;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::fleet::{Controller, Fleet, Scrape, writes, written_between};
+use crate::fleet::{Controller, Fleet, Readings, Scrape, writes, written_between};
 
 /// Probes of one server; a set has 16 at most.
 const QUALITIES: u32 = 15;
@@ -82,7 +82,7 @@ pub(super) async fn measure(fleet: &Fleet, seconds: u64) -> Result<Load> {
 }
 
 /// The process that probes: the node's, else the central one.
-fn prober(all: &[(Controller, Scrape)]) -> Result<&Scrape> {
+fn prober(all: &Readings) -> Result<&Scrape> {
     let of = |wanted: Controller| all.iter().find(|(controller, _)| *controller == wanted);
     let found = of(Controller::NodeProber).or_else(|| of(Controller::CentralProber));
     found.map(|(_, scrape)| scrape).context("nothing probes")

@@ -91,7 +91,7 @@ impl Keda {
         certificates(directory.path())?;
         let mut ports = [0; 5];
         for port in &mut ports {
-            *port = free_address()?.port();
+            *port = ports::free()?;
         }
         let [health, metrics, service, secure, adapter] = ports;
         let ports = Ports {
