@@ -33,6 +33,11 @@ impl Absent {
         now.saturating_duration_since(*first)
     }
 
+    /// Whether no node is missing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
     /// Forgets the nodes that `wanted` refuses, and gives those that stay.
     pub(crate) fn retain(&self, wanted: impl Fn(&str) -> bool) -> Vec<String> {
         let mut since = self.lock();

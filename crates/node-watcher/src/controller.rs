@@ -9,12 +9,14 @@ use api_types::keys;
 use controller_kit::{
     echo::Echoes,
     key::ObjectKey,
+    need::Need,
     queue::{Next, Queue, Work},
     resource,
     runtime::Runtime,
     store::Store,
     watch::{Change, Watch},
 };
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -26,13 +28,15 @@ use crate::{
     observe::{PODS_BY_NODE, Stores},
     pace::Pace,
     plan::{Plan, Policy, plan},
-    views::{GameServerView, NodeView, PodView},
+    rest,
+    views::{GameServerView, NodeView, PodView, SetView},
 };
 
 controller_kit::watched! {
     PodView => resource::POD,
     GameServerView => resource::GAME_SERVER,
     NodeView => resource::NODE,
+    SetView => resource::GAME_SERVER_SET,
 }
 
 /// How long a node may be looked for before it counts as missing.
@@ -94,15 +98,24 @@ impl Controller {
 }
 
 /// Starts the watches and the work.
-pub(crate) fn start(runtime: &Runtime, queue: &Queue<ObjectKey>, args: &Args) {
-    let (echoes, absent) = (Arc::new(Echoes::default()), Arc::new(Absent::default()));
-    let pods = watch_pods(runtime, queue);
+pub(crate) fn start(runtime: &Runtime, queue: &Queue<ObjectKey>, args: &Args, leads: watch::Receiver<bool>) {
+    let (echoes, absent, need) = (
+        Arc::new(Echoes::default()),
+        Arc::new(Absent::default()),
+        Need::new(),
+    );
+    let pods = watch_pods(runtime, queue, &need);
     let stores = Stores {
-        nodes: watch_nodes(runtime, queue, pods.clone(), &absent),
-        game_servers: watch_game_servers(runtime, queue, &echoes),
+        nodes: watch_nodes(runtime, queue, pods.clone(), &absent, &need),
+        game_servers: watch_game_servers(runtime, queue, &echoes, &need),
+        without_node: watch_without_node(runtime, &need),
+        keeping: watch_keeping(runtime, &need),
         pods,
         absent,
     };
+    if !args.report_normal {
+        may_rest(runtime, &need, args.rest.rest_after, stores.clone(), queue, leads);
+    }
     runtime.spawn("census", census(stores.clone(), runtime.shutdown()));
     let controller = Arc::new(Controller {
         stores,
@@ -129,23 +142,45 @@ pub(crate) fn start(runtime: &Runtime, queue: &Queue<ObjectKey>, args: &Args) {
     );
 }
 
+/// Where every node is well, the watches of what changes most rest.
+fn may_rest(
+    runtime: &Runtime,
+    need: &Need,
+    after: Duration,
+    stores: Stores,
+    queue: &Queue<ObjectKey>,
+    leads: watch::Receiver<bool>,
+) {
+    let (queue, leading) = (queue.clone(), leads.clone());
+    need.rest_after(runtime, after, move || {
+        // What a process that does not lead has queued is the leader's to do.
+        (!*leading.borrow() || queue.is_idle()) && stores.is_settled()
+    });
+    need.wake_after_elections(runtime, leads);
+}
+
 /// Every event of a Node arrives here; only those that say something new go further.
 fn watch_nodes(
     runtime: &Runtime,
     queue: &Queue<ObjectKey>,
     pods: Store<PodView>,
     absent: &Arc<Absent>,
+    need: &Need,
 ) -> Store<NodeView> {
-    let (queue, absent) = (queue.clone(), Arc::clone(absent));
+    let (queue, absent, need) = (queue.clone(), Arc::clone(absent), need.clone());
     Watch::<NodeView>::new()
         .on_change(move |change: Change<NodeView>| {
             let significant = match &change {
                 Change::Applied { old, new } => {
                     absent.seen(&new.metadata.name);
+                    if rest::is_news(new) {
+                        need.wake();
+                    }
                     old.as_ref().is_none_or(|old| old.differs(new))
                 }
                 Change::Deleted(old) => {
                     absent.gone(&old.metadata.name, Instant::now());
+                    need.wake();
                     true
                 }
             };
@@ -159,10 +194,11 @@ fn watch_nodes(
         .start(runtime)
 }
 
-fn watch_pods(runtime: &Runtime, queue: &Queue<ObjectKey>) -> Store<PodView> {
+fn watch_pods(runtime: &Runtime, queue: &Queue<ObjectKey>, need: &Need) -> Store<PodView> {
     let queue = queue.clone();
     Watch::<PodView>::new()
         .labels(keys::label::OWNER_GSS)
+        .while_needed(need)
         .index(PODS_BY_NODE, |pod: &PodView| pod.node_name.clone())
         .on_change(move |change: Change<PodView>| {
             // A Pod's status is no concern of this controller, and a Pod that is gone leaves nothing to write.
@@ -179,9 +215,11 @@ fn watch_game_servers(
     runtime: &Runtime,
     queue: &Queue<ObjectKey>,
     echoes: &Arc<Echoes>,
+    need: &Need,
 ) -> Store<GameServerView> {
     let (queue, echoes) = (queue.clone(), Arc::clone(echoes));
     Watch::<GameServerView>::new()
+        .while_needed(need)
         .on_change(move |change: Change<GameServerView>| match change {
             Change::Applied { old, new } => {
                 if old.is_none_or(|old| old.differs(&new)) {
@@ -189,6 +227,33 @@ fn watch_game_servers(
                 }
             }
             Change::Deleted(old) => echoes.gone(&ObjectKey::of(&old.metadata), &old.metadata.uid),
+        })
+        .start(runtime)
+}
+
+/// GameServers born before their Pod was bound: few, and none for long.
+fn watch_without_node(runtime: &Runtime, need: &Need) -> Store<GameServerView> {
+    let need = need.clone();
+    Watch::<GameServerView>::new()
+        .name("gameservers-without-node")
+        .labels(format!("!{}", keys::label::NODE_NAME))
+        .on_change(move |change: Change<GameServerView>| {
+            if let Change::Applied { .. } = change {
+                need.wake();
+            }
+        })
+        .start(runtime)
+}
+
+/// A GameServer that outlives its Pod shows the node of that Pod until the next one is bound, which none but the watch of Pods tells.
+fn watch_keeping(runtime: &Runtime, need: &Need) -> Store<SetView> {
+    let need = need.clone();
+    Watch::<SetView>::new()
+        .keep(|set| set.keeps_game_servers)
+        .on_change(move |change: Change<SetView>| {
+            if let Change::Applied { .. } = change {
+                need.wake();
+            }
         })
         .start(runtime)
 }

@@ -8,7 +8,8 @@
 //!
 //! | | |
 //! |---|---|
-//! | watches | Nodes; Pods with label `game.kruise.io/owner-gss`, by node; GameServers |
+//! | watches | Nodes; GameServers without label `game.kruise.io/node-name`; GameServerSets |
+//! | | unless it rests: Pods with label `game.kruise.io/owner-gss`, by node; GameServers |
 //! | writes | GameServer condition `NodeNormal` in `status.conditions`; `status.publicIP` where the node has an external address |
 //! | | GameServer label `game.kruise.io/node-name`, once the GameServer exists: gs-controller creates it with the label it has at birth |
 //! | field manager | `gamekeeper-node-watcher`; the condition and the address by server-side apply, which are all it owns of the status |
@@ -33,6 +34,13 @@
 //! `status.publicIP` is the node's first address of type `ExternalIP`. On clusters whose nodes have none it is never written and
 //! costs nothing: `podStatus.hostIP`, which gs-controller copies, is the address inside.
 //!
+//! # Rest
+//!
+//! While every node is well and none has an external address, there is nothing to show: the watches of Pods and GameServers end
+//! after `--rest-after`, and an allocator's changes cost this process nothing. They go on at once when a node is in trouble, leaves, or has an
+//! external address, when a GameServer has no label `node-name` yet, and while a set keeps GameServers for their next Pod
+//! (`reclaimPolicy: Delete`). With `--report-normal` they never rest. See `docs/adr/0038-watches-that-rest.md`.
+//!
 //! # Rate
 //!
 //! A node's change concerns all its servers at once. Their GameServers are written at `--writes-per-second` at most, and
@@ -51,13 +59,14 @@ mod metrics;
 mod observe;
 mod pace;
 mod plan;
+mod rest;
 mod status;
 mod views;
 
 use std::process::ExitCode;
 
 use controller_kit::{
-    args::{CommonArgs, ControllerArgs},
+    args::{CommonArgs, ControllerArgs, RestArgs},
     queue::Queue,
     runtime::Runtime,
 };
@@ -81,6 +90,9 @@ pub struct Args {
     /// How much is done at once.
     #[command(flatten)]
     pub controller: ControllerArgs,
+    /// When the watches of Pods and GameServers rest.
+    #[command(flatten)]
+    pub rest: RestArgs,
     /// GameServers written in a second at most, from 1 to 10000; fewer while a write takes more than a tenth of the time
     /// between two. One status write costs the API server about 8 ms of CPU: the default takes a sixth of one core at most
     /// while a node's servers are written
@@ -111,7 +123,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let elector = Elector::new(client, lease)?;
     let queue = Queue::new();
     queue.gate(elector.is_leader());
-    controller::start(&runtime, &queue, &args);
+    controller::start(&runtime, &queue, &args, elector.is_leader());
     let drained = runtime.drained();
     runtime.spawn_after_drain("leader-election", async move { Ok(elector.run(drained).await?) });
     Ok(runtime.run().await)

@@ -7,7 +7,8 @@ use controller_kit::{echo::Version, key::ObjectKey, store::Store};
 use crate::{
     absent::Absent,
     plan::{NodeSeen, Observed},
-    views::{GameServerView, NodeView, PodView},
+    rest,
+    views::{GameServerView, NodeView, PodView, SetView},
 };
 
 /// Index of the Pods by their node.
@@ -20,6 +21,10 @@ pub(crate) struct Stores {
     pub pods: Store<PodView>,
     /// GameServers.
     pub game_servers: Store<GameServerView>,
+    /// GameServers that no node is shown on yet.
+    pub without_node: Store<GameServerView>,
+    /// GameServerSets whose GameServers outlive their Pods.
+    pub keeping: Store<SetView>,
     /// Nodes.
     pub nodes: Store<NodeView>,
     /// Nodes that Pods name and the cache does not have.
@@ -40,6 +45,19 @@ pub(crate) fn node_key(name: &str) -> ObjectKey {
 }
 
 impl Stores {
+    /// Whether nothing will have to be written, once all that is due now is, until a node, a GameServer without a label or a set
+    /// asks for it.
+    pub(crate) fn is_settled(&self) -> bool {
+        let mut settled = self.absent.is_empty() && self.keeping.is_empty() && self.without_node.is_empty();
+        // In this order: there are few nodes, and the servers are looked at only if nothing else needs them.
+        self.nodes.for_each(|node| settled &= !rest::is_news(node));
+        if settled {
+            self.game_servers
+                .for_each(|server| settled &= !rest::outlives_its_pod(server));
+        }
+        settled
+    }
+
     /// Reads the caches. The parts may be of different ages: whichever changes last brings the key back.
     pub(crate) fn observe(&self, key: &ObjectKey, now: Instant) -> Snapshot {
         let pod = self.pods.get(key);

@@ -79,11 +79,11 @@ impl Controller {
         !matches!(self, Self::ExternalScaler | Self::GameApi)
     }
 
-    /// Whether its watches of game servers end while no set asks for its work.
+    /// Whether its watches of game servers end while nothing asks for its work.
     pub const fn rests(self) -> bool {
         matches!(
             self,
-            Self::NetworkPlugins | Self::QualityProber | Self::PlayerAutoscaler
+            Self::NodeWatcher | Self::NetworkPlugins | Self::QualityProber | Self::PlayerAutoscaler
         )
     }
 

@@ -294,6 +294,12 @@ const NODE_WATCHER: Account = Account {
             Rule::new("Neither is ever written.", CORE, &["nodes"], READ),
             READ_PODS,
             Rule::new(
+                "Whether a set keeps GameServers for their next Pod.",
+                GAME,
+                &["gameserversets"],
+                READ,
+            ),
+            Rule::new(
                 "patch: the label node-name.",
                 GAME,
                 &["gameservers"],

@@ -3,7 +3,9 @@
 mod game_server;
 mod node;
 mod pod;
+mod set;
 
 pub(crate) use game_server::GameServerView;
 pub(crate) use node::{NodeView, Taint, Trouble};
 pub(crate) use pod::PodView;
+pub(crate) use set::SetView;

@@ -12,5 +12,6 @@
 mod condition;
 mod label;
 mod process;
+mod rest;
 mod rights;
 mod world;

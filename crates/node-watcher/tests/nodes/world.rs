@@ -5,22 +5,47 @@ use std::ops::Deref;
 use serde_json::{Value, json};
 use test_bed::{TestNamespace, uid};
 pub(crate) use test_bed::{condition, eventually};
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// Held by each test while it runs. Nodes belong to the whole cluster: trouble of one test's node ends the rest that another waits for.
+static NODES: RwLock<()> = RwLock::const_new(());
 
 /// A namespace of one test. Its nodes have names that begin with the namespace's.
-pub(crate) struct World(TestNamespace);
+pub(crate) struct World {
+    scene: TestNamespace,
+    _turn: Turn,
+}
+
+#[expect(dead_code, reason = "held until the test ends")]
+enum Turn {
+    Shared(RwLockReadGuard<'static, ()>),
+    Alone(RwLockWriteGuard<'static, ()>),
+}
 
 impl Deref for World {
     type Target = TestNamespace;
 
     fn deref(&self) -> &TestNamespace {
-        &self.0
+        &self.scene
     }
 }
 
 impl World {
     /// A new namespace, on a cluster that has the CRDs.
     pub(crate) async fn new() -> Self {
-        Self(TestNamespace::new("node-watcher").await)
+        Self::in_turn(Turn::Shared(NODES.read().await)).await
+    }
+
+    /// A new namespace, on a cluster without nodes of other tests.
+    pub(crate) async fn alone() -> Self {
+        Self::in_turn(Turn::Alone(NODES.write().await)).await
+    }
+
+    async fn in_turn(turn: Turn) -> Self {
+        Self {
+            scene: TestNamespace::new("node-watcher").await,
+            _turn: turn,
+        }
     }
 
     /// Deletes the namespace and the nodes. A test that fails leaves them behind, to be looked at.
@@ -62,6 +87,14 @@ impl World {
         self.strategic_merge(&path, &body).await;
     }
 
+    /// Gives a node an address that is reached from outside.
+    pub(crate) async fn node_address(&self, node: &str, address: &str) {
+        let path = format!("{}/status", self.node_path(node));
+        let addresses = json!([{"type": "ExternalIP", "address": address}]);
+        self.merge(&path, &json!({"status": {"addresses": addresses}}))
+            .await;
+    }
+
     /// Sets the taints of a node.
     pub(crate) async fn taint(&self, node: &str, taints: Value) {
         self.merge(&self.node_path(node), &json!({"spec": {"taints": taints}}))
@@ -70,9 +103,20 @@ impl World {
 
     /// Makes a Pod on a node (on none when empty) and gives its UID.
     pub(crate) async fn pod(&self, name: &str, node: &str) -> String {
+        self.pod_owned(name, node, json!([])).await
+    }
+
+    /// Makes a Pod of the set `arena`, which has this UID.
+    pub(crate) async fn pod_of_set(&self, name: &str, node: &str, set: &str) {
+        let owner = json!({"apiVersion": "game.kruise.io/v1alpha1", "kind": "GameServerSet", "name": "arena",
+            "uid": set, "controller": true, "blockOwnerDeletion": true});
+        self.pod_owned(name, node, json!([owner])).await;
+    }
+
+    async fn pod_owned(&self, name: &str, node: &str, owners: Value) -> String {
         let mut body = json!({
             "apiVersion": "v1", "kind": "Pod",
-            "metadata": {"name": name, "labels": {"game.kruise.io/owner-gss": "arena"}},
+            "metadata": {"name": name, "labels": {"game.kruise.io/owner-gss": "arena"}, "ownerReferences": owners},
             "spec": {
                 "schedulerName": "nobody", "automountServiceAccountToken": false, "terminationGracePeriodSeconds": 0,
                 "containers": [{"name": "game", "image": "game"}],
@@ -116,6 +160,27 @@ impl World {
         });
         self.post(&self.path("gameservers", ""), &body).await.unwrap();
         self.pod_normal(name, "True").await;
+    }
+
+    /// Makes the GameServerSet `arena`, whose GameServers outlive their Pods; gives its UID.
+    pub(crate) async fn keeping_set(&self) -> String {
+        let body = json!({
+            "apiVersion": "game.kruise.io/v1alpha1", "kind": "GameServerSet", "metadata": {"name": "arena"},
+            "spec": {"replicas": 1, "gameServerTemplate": {"reclaimPolicy": "Delete",
+                "spec": {"containers": [{"name": "game", "image": "game"}]}}},
+        });
+        uid(&self.post(&self.path("gameserversets", ""), &body).await.unwrap())
+    }
+
+    /// Makes the GameServer of a Pod that it outlives.
+    pub(crate) async fn record_of_set(&self, name: &str, set: &str, labels: Value) {
+        let body = json!({
+            "apiVersion": "game.kruise.io/v1alpha1", "kind": "GameServer",
+            "metadata": {"name": name, "labels": labels, "ownerReferences": [{"apiVersion": "game.kruise.io/v1alpha1",
+                "kind": "GameServerSet", "name": "arena", "uid": set, "controller": true, "blockOwnerDeletion": true}]},
+            "spec": {"opsState": "None"},
+        });
+        self.post(&self.path("gameservers", ""), &body).await.unwrap();
     }
 
     /// Writes the neighbouring condition, as gs-controller does.

@@ -116,25 +116,37 @@ impl Allocator {
 /// Changes of node conditions, `rate` a second over all nodes in turn: each flips the status of one condition.
 pub(crate) async fn churn_nodes(client: &Client, rate: f64) -> Result<AbortOnDropHandle<()>> {
     let nodes: Api<Node> = Api::all(client.clone());
-    let listed = nodes.list_metadata(&ListParams::default()).await?.items;
-    let names: Vec<String> = listed.iter().map(ResourceExt::name_any).collect();
+    let names = node_names(&nodes).await?;
     Ok(every(rate, move |turn| {
         let nodes = nodes.clone();
         let name = names[turn % names.len()].clone();
-        let status = if (turn / names.len()).is_multiple_of(2) {
-            "True"
-        } else {
-            "False"
-        };
+        let pressed = (turn / names.len()).is_multiple_of(2);
         async move {
-            let condition = json!({"type": "BenchPressure", "status": status, "reason": "Bench",
-                "lastTransitionTime": jiff::Timestamp::now().strftime("%FT%TZ").to_string()});
-            let patch = json!({"status": {"conditions": [condition]}});
-            let _ = nodes
-                .patch_status(&name, &PatchParams::default(), &Patch::Strategic(&patch))
-                .await;
+            let _ = press(&nodes, &name, pressed).await;
         }
     }))
+}
+
+/// Ends what [`churn_nodes`] left: all nodes are well.
+pub(super) async fn calm_nodes(client: &Client) -> Result<()> {
+    let nodes: Api<Node> = Api::all(client.clone());
+    for name in node_names(&nodes).await? {
+        press(&nodes, &name, false).await?;
+    }
+    Ok(())
+}
+
+async fn node_names(nodes: &Api<Node>) -> Result<Vec<String>> {
+    let listed = nodes.list_metadata(&ListParams::default()).await?.items;
+    Ok(listed.iter().map(ResourceExt::name_any).collect())
+}
+
+async fn press(nodes: &Api<Node>, name: &str, pressed: bool) -> kube::Result<Node> {
+    let status = if pressed { "True" } else { "False" };
+    let condition = json!({"type": "BenchPressure", "status": status, "reason": "Bench",
+        "lastTransitionTime": jiff::Timestamp::now().strftime("%FT%TZ").to_string()});
+    let patch = Patch::Strategic(json!({"status": {"conditions": [condition]}}));
+    nodes.patch_status(name, &PatchParams::default(), &patch).await
 }
 
 /// Changes of Pod statuses, `rate` a second at random: a condition as a probe writes it.

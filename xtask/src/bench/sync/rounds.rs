@@ -12,7 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::Load;
 use super::bare::{Bare, Variant};
-use super::load::{Allocator, churn_nodes, churn_pods, scale_to_and_fro};
+use super::load::{Allocator, calm_nodes, churn_nodes, churn_pods, scale_to_and_fro};
 use super::seen::Ledger;
 use crate::bench::spread::Spread;
 use crate::trial::{Arena, ArenaSpec, Session};
@@ -122,6 +122,10 @@ impl<'a> Ground<'a> {
         let seconds = begun.elapsed().as_secs_f64();
         let after = self.writes(side).await?;
         drop(background);
+        if load.churn > 0.0 {
+            // Else the next turn would begin with trouble, and the watches of it could not rest.
+            calm_nodes(&self.client).await?;
+        }
         let spread = Spread::of(account.from_sending);
         Ok(Sample {
             requests_per_change: (after - before) / spread.count.max(1) as f64,
