@@ -22,7 +22,7 @@ pub struct Options {
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Build of the controllers.
-    #[arg(long, value_enum, default_value = "release")]
+    #[arg(long, value_enum, default_value = "image")]
     profile: Profile,
     /// Write all results as JSON to this file; it is written anew after each.
     #[arg(long, value_name = "FILE")]

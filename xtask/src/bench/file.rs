@@ -15,7 +15,7 @@ use crate::trial::write_json;
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
     /// Build of the controllers.
-    #[arg(long, value_enum, default_value = "release")]
+    #[arg(long, value_enum, default_value = "image")]
     profile: Profile,
     /// Changes timed, one after the other.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(10..=2_000))]

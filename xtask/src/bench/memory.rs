@@ -7,7 +7,6 @@ use anyhow::{Result, ensure};
 use serde::Serialize;
 
 use crate::fleet::FleetOptions;
-use crate::image;
 use crate::trial::{Arena, ArenaSpec, Session, SessionOptions, write_json};
 
 /// Flags of `bench memory`.
@@ -18,9 +17,6 @@ pub struct Options {
     /// Numbers of game servers at which memory is read, rising.
     #[arg(long, value_delimiter = ',', default_value = "500,2000,5000", value_parser = clap::value_parser!(u32).range(1..=20_000))]
     servers: Vec<u32>,
-    /// Measure the image's program, built as it is shipped, instead of a program for each controller. `--profile` does not count then.
-    #[arg(long)]
-    shipped: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -46,14 +42,8 @@ pub(super) async fn run(options: Options) -> Result<()> {
         options.servers.is_sorted_by(|a, b| a < b),
         "--servers must rise, as in 500,2000,5000"
     );
-    let image_program = if options.shipped {
-        Some(image::program().await?)
-    } else {
-        None
-    };
     let fleet = FleetOptions {
         profile: options.session.profile,
-        image_program,
         ..Default::default()
     };
     let session = Session::start("bench-memory", &options.session, &fleet).await?;

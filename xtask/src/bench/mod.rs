@@ -41,9 +41,6 @@ pub enum Bench {
     Allocate(allocate::Options),
     /// Every one of these in turn
     All(all::Options),
-    /// That program
-    #[command(hide = true)]
-    Bare(sync::bare::Options),
 }
 
 impl Bench {
@@ -65,7 +62,6 @@ impl Bench {
             Self::Allocate(options) => allocate::run(options).await,
             Self::All(options) => all::run(options).await,
             Self::Sync(options) => sync::run(options).await,
-            Self::Bare(options) => sync::bare::run(options).await,
         }
     }
 }

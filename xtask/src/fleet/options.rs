@@ -12,8 +12,11 @@ use crate::cluster::RealNode;
 pub enum Profile {
     /// Fast to build.
     Dev,
-    /// What users run; figures come from it.
+    /// A program for each controller.
     Release,
+    /// What users run: the static program of the image, which is every controller; figures come from it. Whatever else is needed is of
+    /// `release`.
+    Image,
 }
 
 impl Profile {
@@ -22,6 +25,7 @@ impl Profile {
         match self {
             Self::Dev => "dev",
             Self::Release => "release",
+            Self::Image => "image",
         }
     }
 }
@@ -31,8 +35,6 @@ impl Profile {
 pub struct FleetOptions {
     /// Build to run.
     pub profile: Profile,
-    /// The image's program, which then runs as every controller in the place of the programs of `profile`.
-    pub image_program: Option<PathBuf>,
     /// Number of gss-controller processes; with two, `gss_args` decides whether they elect a leader.
     pub gss_replicas: usize,
     /// Extra flags of gss-controller.
@@ -125,7 +127,6 @@ impl Default for FleetOptions {
     fn default() -> Self {
         Self {
             profile: Profile::Dev,
-            image_program: None,
             gss_replicas: 1,
             gss_args: Vec::new(),
             pod_sync_replicas: 1,

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::options::{FleetOptions, Profile};
 use super::process::Controller;
+use crate::image;
 
 /// What is started.
 pub(super) enum Programs {
@@ -21,9 +22,9 @@ impl Programs {
     /// # Errors
     /// When cargo fails.
     pub(super) async fn build(root: &Path, options: &FleetOptions) -> Result<Self> {
-        Ok(match options.image_program.clone() {
-            Some(program) => Self::One(program),
-            None => Self::Each(build_controllers(root, options.profile).await?),
+        Ok(match options.profile {
+            Profile::Image => Self::One(image::program(image::PACKAGE).await?),
+            profile => Self::Each(build_controllers(root, profile).await?),
         })
     }
 
@@ -44,7 +45,7 @@ pub async fn build_controllers(root: &Path, profile: Profile) -> Result<PathBuf>
     let mut command = crate::cargo::command(root);
     // The whole workspace: one package alone would build its dependencies again with fewer features.
     command.args(["build", "--workspace", "--bins", "--message-format", "short"]);
-    if profile == Profile::Release {
+    if profile != Profile::Dev {
         command.arg("--release");
     }
     if !command.status().await.context("can't run cargo")?.success() {
@@ -56,9 +57,9 @@ pub async fn build_controllers(root: &Path, profile: Profile) -> Result<PathBuf>
 /// Where [`build_controllers`] leaves the programs.
 pub fn programs_dir(root: &Path, profile: Profile) -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    target.join(if profile == Profile::Release {
-        "release"
-    } else {
+    target.join(if profile == Profile::Dev {
         "debug"
+    } else {
+        "release"
     })
 }

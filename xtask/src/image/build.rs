@@ -8,8 +8,8 @@ use tokio::process::Command;
 
 use super::{elf, sbom};
 
-/// The package and its program.
-const PACKAGE: &str = "gamekeeper";
+/// The image's package and its program.
+pub(crate) const PACKAGE: &str = "gamekeeper";
 
 /// A built program and what it consists of.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ impl Place {
     }
 }
 
-/// Builds the static program for `target`, or for this machine.
+/// Builds the image's program for `target`, or for this machine.
 ///
 /// # Errors
 /// When the build fails, or what it makes isn't static.
@@ -72,19 +72,35 @@ pub(super) async fn program(place: &Place, target: Option<&str>) -> Result<Built
         Some(target) => target.to_owned(),
         None => line(&version, "host: ")?,
     };
+    let path = compile(place, PACKAGE, &target).await?;
+    let program = std::fs::read(&path).with_context(|| format!("can't read {}", path.display()))?;
+    if let Some(loader) = elf::loader(&program).with_context(|| path.display().to_string())? {
+        bail!("{} isn't static: it asks for {loader}", path.display());
+    }
+    let sbom = bill(&place.root, &target, &line(&version, "release: ")?).await?;
+    Ok(Built {
+        program,
+        path,
+        target,
+        sbom,
+    })
+}
+
+/// Builds the program of `package` for this machine as that of the image is built, and gives its file.
+///
+/// # Errors
+/// When the build fails.
+pub(super) async fn alike(place: &Place, package: &str) -> Result<PathBuf> {
+    let version = output(Command::new("rustc").arg("-vV")).await?;
+    compile(place, package, &line(&version, "host: ")?).await
+}
+
+async fn compile(place: &Place, package: &str, target: &str) -> Result<PathBuf> {
     // With --target, so that the flags are those of the program and not of build scripts and macros, which can't be static.
     let mut command = crate::cargo::command(&place.root);
     command
-        .args([
-            "build",
-            "--locked",
-            "--profile",
-            "image",
-            "--package",
-            PACKAGE,
-            "--target",
-            &target,
-        ])
+        .args(["build", "--locked", "--profile", "image"])
+        .args(["--package", package, "--target", target])
         .env("CARGO_ENCODED_RUSTFLAGS", place.rust_flags())
         .env("CARGO_INCREMENTAL", "0")
         // The time of its own build is in mimalloc's C. One other string there moves half of the program's strings: the linker
@@ -98,18 +114,7 @@ pub(super) async fn program(place: &Place, target: Option<&str>) -> Result<Built
         command.status().await.context("can't run cargo")?.success(),
         "cargo build failed"
     );
-    let path = place.target.join(&target).join("image").join(PACKAGE);
-    let program = std::fs::read(&path).with_context(|| format!("can't read {}", path.display()))?;
-    if let Some(loader) = elf::loader(&program).with_context(|| path.display().to_string())? {
-        bail!("{} isn't static: it asks for {loader}", path.display());
-    }
-    let sbom = bill(&place.root, &target, &line(&version, "release: ")?).await?;
-    Ok(Built {
-        program,
-        path,
-        target,
-        sbom,
-    })
+    Ok(place.target.join(target).join("image").join(package))
 }
 
 async fn bill(root: &Path, target: &str, rust: &str) -> Result<Value> {

@@ -15,6 +15,7 @@ use crate::cluster::images::archive::{self, Identity};
 use crate::cluster::images::layer::{Layer, LayerTar};
 use crate::cluster::images::reference;
 use crate::cluster::paths::repo_root;
+pub(crate) use build::PACKAGE;
 use build::Place;
 
 /// Nobody's user on any system we know of, and the one of most images without a shell.
@@ -92,13 +93,12 @@ impl ImageArgs {
     }
 }
 
-/// Builds the program of the image for this machine and gives its file.
+/// Builds the program of `package` for this machine as the image's is built, and gives its file.
 ///
 /// # Errors
-/// As [`ImageArgs::run`].
-pub(crate) async fn program() -> Result<PathBuf> {
-    let root = repo_root();
-    Ok(build::program(&Place::of(&root), None).await?.path)
+/// When the build fails.
+pub(crate) async fn program(package: &str) -> Result<PathBuf> {
+    build::alike(&Place::of(&repo_root()), package).await
 }
 
 /// Builds the image of this checkout into `out`, known as `name`; for trials.

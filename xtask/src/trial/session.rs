@@ -21,7 +21,7 @@ pub struct SessionOptions {
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     /// Build of the controllers.
-    #[arg(long, value_enum, default_value = "release")]
+    #[arg(long, value_enum, default_value = "image")]
     pub profile: Profile,
     /// Simulated nodes of the cluster that is started.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=200))]
@@ -51,7 +51,7 @@ pub(super) struct OnNode {
     #[arg(long, value_name = "FILE")]
     pub(super) json: Option<PathBuf>,
     /// Build of the controllers.
-    #[arg(long, value_enum, default_value = "release")]
+    #[arg(long, value_enum, default_value = "image")]
     pub(super) profile: Profile,
 }
 

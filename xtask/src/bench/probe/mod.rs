@@ -26,7 +26,7 @@ use crate::trial::write_json;
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
     /// Build of the controllers.
-    #[arg(long, value_enum, default_value = "release")]
+    #[arg(long, value_enum, default_value = "image")]
     profile: Profile,
     /// Kills timed, rounded up to a multiple of the servers that are killed side by side.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000))]

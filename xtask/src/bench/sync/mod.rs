@@ -11,6 +11,7 @@ pub(crate) mod seen;
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
+use bench_bare::Variant;
 use serde::Serialize;
 
 use self::rounds::{Ground, Sample, Side};
@@ -36,7 +37,7 @@ pub struct Options {
     pod_sync_args: Vec<String>,
     /// Measure a variant of bare in the place of Gamekeeper, to see what one of its choices is worth
     #[arg(long, value_enum, hide = true)]
-    variant: Option<bare::Variant>,
+    variant: Option<Variant>,
     /// Search the highest rate at which p99 stays under 250 ms and nothing is lost, instead of timing one rate.
     #[arg(long, conflicts_with_all = ["rate", "burst"])]
     limit: bool,
@@ -130,6 +131,7 @@ pub(super) async fn run(options: Options) -> Result<()> {
     let result = async {
         let mut ground = Ground::prepare(
             &mut session,
+            options.session.profile,
             options.servers,
             options.load.scaling,
             options.variant,
@@ -189,7 +191,7 @@ fn summarise(options: &Options, rounds: Vec<(Sample, Sample)>) -> Outcome {
     let ratio =
         |of: fn(&Sample) -> f64| median(rounds.iter().map(|(ours, bare)| of(ours) / of(bare)).collect());
     Outcome {
-        side: options.variant.map_or("Gamekeeper", bare::Variant::name),
+        side: options.variant.map_or("Gamekeeper", Variant::name),
         servers: options.servers,
         rate: options.load.rate,
         burst: options.load.burst,

@@ -1,9 +1,11 @@
 //! One measurement: a side at work, the load on it, and the account afterwards.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use api_types::GameServerSet;
+use bench_bare::Variant;
 use kube::Client;
 use kube::api::{Api, PostParams};
 use serde::Serialize;
@@ -11,10 +13,11 @@ use serde_json::json;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Load;
-use super::bare::{Bare, Variant};
+use super::bare::{self, Bare};
 use super::load::{Allocator, calm_nodes, churn_nodes, churn_pods, scale_to_and_fro};
 use super::seen::Ledger;
 use crate::bench::spread::Spread;
+use crate::fleet::Profile;
 use crate::trial::{Arena, ArenaSpec, Session};
 
 /// Who carries opsState to the label.
@@ -52,6 +55,7 @@ pub(super) struct Ground<'a> {
     client: Client,
     namespace: String,
     ledger: Ledger,
+    bare_program: PathBuf,
     bare: Option<Bare>,
     /// What is measured beside bare, in the place of Gamekeeper.
     variant: Option<Variant>,
@@ -68,6 +72,7 @@ const SCALING_SET: &str = "scaling";
 impl<'a> Ground<'a> {
     pub(super) async fn prepare(
         session: &'a mut Session,
+        profile: Profile,
         servers: u32,
         scaling: u32,
         variant: Option<Variant>,
@@ -98,6 +103,7 @@ impl<'a> Ground<'a> {
             client,
             namespace,
             ledger,
+            bare_program: bare::program(profile).await?,
             bare: None,
             variant,
             _watch: watch,
@@ -170,7 +176,15 @@ impl<'a> Ground<'a> {
                 Some(bare) => bare.stop().await?,
                 None => self.session.fleet.pause().await?,
             }
-            self.bare = Some(Bare::start(&self.session.kubeconfig, &self.namespace, variant).await?);
+            self.bare = Some(
+                Bare::start(
+                    &self.bare_program,
+                    &self.session.kubeconfig,
+                    &self.namespace,
+                    variant,
+                )
+                .await?,
+            );
             tokio::time::sleep(QUIET).await;
             return Ok(());
         }
@@ -178,8 +192,15 @@ impl<'a> Ground<'a> {
             (Side::Bare, Some(bare)) => self.bare = Some(bare),
             (Side::Bare, None) => {
                 self.session.fleet.pause().await?;
-                self.bare =
-                    Some(Bare::start(&self.session.kubeconfig, &self.namespace, Variant::Plain).await?);
+                self.bare = Some(
+                    Bare::start(
+                        &self.bare_program,
+                        &self.session.kubeconfig,
+                        &self.namespace,
+                        Variant::Plain,
+                    )
+                    .await?,
+                );
             }
             (Side::Gamekeeper, None) => self.rest().await?,
             (Side::Gamekeeper, Some(bare)) => {
