@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 
 use crate::bench::game_api::localhost_pair;
 use crate::cluster::{self, Cluster, Nodes};
-use crate::fleet::{Fleet, FleetOptions, Profile, programs_dir};
+use crate::fleet::{Fleet, FleetOptions, Profile, build_controllers};
 
 /// Flags of `cargo xtask local`.
 #[derive(Debug, clap::Args)]
@@ -53,7 +53,7 @@ pub async fn run(options: Options) -> Result<()> {
         options.name
     );
     fleet.leave_running();
-    let programs = programs_dir(&root, options.profile);
+    let programs = build_controllers(&root, options.profile).await?;
     print!("{}", exports(&running, &programs, &address)?);
     Ok(())
 }

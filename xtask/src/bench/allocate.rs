@@ -19,7 +19,8 @@ use serde_json::json;
 use tokio::process::Command;
 
 use super::spread::Spread;
-use crate::fleet::{FleetOptions, Profile, build_controllers, client_for};
+use crate::cluster::paths::repo_root;
+use crate::fleet::{FleetOptions, build_beside, client_for};
 use crate::trial::{Arena, ArenaSpec, Session, SessionOptions, write_json};
 
 /// Flags of `bench allocate`.
@@ -113,7 +114,7 @@ async fn measure(session: &Session, options: &Options) -> Result<Outcome> {
         client: client_for(&session.kubeconfig).await?,
         namespace: arena.namespace.clone(),
         kubeconfig: session.kubeconfig.clone(),
-        program: program(options.session.profile).await?,
+        program: build_beside(&repo_root(), options.session.profile, "kubectl-gs").await?,
         taken: Mutex::default(),
     });
     // Once before it counts: the program is read from disk, connections are made.
@@ -132,12 +133,6 @@ async fn measure(session: &Session, options: &Options) -> Result<Outcome> {
         program,
         connected,
     })
-}
-
-/// The program, as the controllers were built.
-async fn program(profile: Profile) -> Result<PathBuf> {
-    let root = crate::cluster::paths::repo_root();
-    Ok(build_controllers(&root, profile).await?.join("kubectl-gs"))
 }
 
 /// How a client allocates.

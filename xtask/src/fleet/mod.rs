@@ -15,7 +15,7 @@ pub(crate) use install::{SYSTEM_NAMESPACE, routed_kubeconfig, service_account_ku
 pub use install::{apply_yaml, client_for, client_without_retries, install, wait_for_crds};
 pub use options::{FleetOptions, Profile};
 pub use process::{Controller, ControllerProcess, Fleet};
-pub use programs::{build_controllers, programs_dir};
+pub use programs::{build_beside, build_controllers};
 pub(crate) use rest::{Readings, writes, written_between};
 pub(crate) use scrape::http_get;
 pub use scrape::{Scrape, Usage};

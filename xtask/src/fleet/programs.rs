@@ -54,8 +54,20 @@ pub async fn build_controllers(root: &Path, profile: Profile) -> Result<PathBuf>
     Ok(programs_dir(root, profile))
 }
 
+/// Builds the program of another package of the workspace as the controllers are built, and gives its file.
+///
+/// # Errors
+/// When cargo fails.
+pub async fn build_beside(root: &Path, profile: Profile, package: &str) -> Result<PathBuf> {
+    match profile {
+        Profile::Image => image::program(package).await,
+        // Every program of the workspace is built with them.
+        profile => Ok(build_controllers(root, profile).await?.join(package)),
+    }
+}
+
 /// Where [`build_controllers`] leaves the programs.
-pub fn programs_dir(root: &Path, profile: Profile) -> PathBuf {
+fn programs_dir(root: &Path, profile: Profile) -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     target.join(if profile == Profile::Dev {
         "debug"

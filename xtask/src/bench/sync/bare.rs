@@ -1,6 +1,6 @@
 //! The process that is measured beside Gamekeeper: see `xtask/bare`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -8,23 +8,6 @@ use anyhow::{Context, Result, bail};
 use bench_bare::{READY, Variant};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
-
-use crate::fleet::{Profile, programs_dir};
-use crate::image;
-
-/// The program, built as the controllers are that it is compared with.
-///
-/// # Errors
-/// When cargo fails.
-pub(super) async fn program(profile: Profile) -> Result<PathBuf> {
-    match profile {
-        Profile::Image => image::program(bench_bare::NAME).await,
-        // Built with the controllers.
-        Profile::Dev | Profile::Release => {
-            Ok(programs_dir(&crate::cluster::paths::repo_root(), profile).join(bench_bare::NAME))
-        }
-    }
-}
 
 /// A running bare, as a process of its own like the controllers; killed when dropped.
 pub(super) struct Bare {

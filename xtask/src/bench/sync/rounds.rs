@@ -13,11 +13,12 @@ use serde_json::json;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Load;
-use super::bare::{self, Bare};
+use super::bare::Bare;
 use super::load::{Allocator, calm_nodes, churn_nodes, churn_pods, scale_to_and_fro};
 use super::seen::Ledger;
 use crate::bench::spread::Spread;
-use crate::fleet::Profile;
+use crate::cluster::paths::repo_root;
+use crate::fleet::{Profile, build_beside};
 use crate::trial::{Arena, ArenaSpec, Session};
 
 /// Who carries opsState to the label.
@@ -103,7 +104,7 @@ impl<'a> Ground<'a> {
             client,
             namespace,
             ledger,
-            bare_program: bare::program(profile).await?,
+            bare_program: build_beside(&repo_root(), profile, bench_bare::NAME).await?,
             bare: None,
             variant,
             _watch: watch,
