@@ -44,7 +44,7 @@
 //! # Rate
 //!
 //! A node's change concerns all its servers at once. Their GameServers are written at `--writes-per-second` at most, and
-//! after each write there is a pause of nineteen times what a write takes at present: a twentieth of the time is writing, so that an
+//! after each write there is a pause of nine times what a write takes at present: a tenth of the time is writing, so that an
 //! API server with much to do gets less to do from here. Each is written from what is true when its turn comes: a node that
 //! comes and goes faster than that costs no more.
 
@@ -93,7 +93,7 @@ pub struct Args {
     /// When the watches of Pods and GameServers rest.
     #[command(flatten)]
     pub rest: RestArgs,
-    /// GameServers written in a second at most, from 1 to 10000; fewer while a write takes more than a twentieth of the time
+    /// GameServers written in a second at most, from 1 to 10000; fewer while a write takes more than a tenth of the time
     /// between two. One status write costs the API server about 8 ms of CPU: the default takes a sixth of one core at most
     /// while a node's servers are written
     #[arg(

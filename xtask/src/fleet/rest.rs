@@ -14,7 +14,7 @@ const QUIET: Duration = Duration::from_secs(15);
 pub(crate) type Readings = [(Controller, Scrape)];
 
 impl Fleet {
-    /// Waits until nobody has written for 15 s: node-watcher writes at a twentieth of its time, which takes minutes where
+    /// Waits until nobody has written for 15 s: node-watcher writes at a tenth of its time, which takes minutes where
     /// hundreds of servers were made before their Pods were scheduled. Gives how long it took.
     ///
     /// # Errors
