@@ -29,10 +29,13 @@ use tower::{BoxError, ServiceBuilder};
     about = "Carries opsState to the Pod label and does nothing else; for benchmarks"
 )]
 pub struct Options {
-    #[arg(long)]
+    /// Path of the kubeconfig.
+    #[arg(long, value_name = "PATH")]
     kubeconfig: PathBuf,
-    #[arg(long)]
+    /// Namespace whose GameServers are followed.
+    #[arg(long, value_name = "NAME")]
     namespace: String,
+    /// What is done differently.
     #[arg(long, value_enum, default_value = "plain")]
     variant: Variant,
 }
