@@ -90,8 +90,26 @@ impl Need {
         });
     }
 
-    /// Says that the watches are needed after each change of `leads`: what the last leader left undone is not known to who has rested.
-    pub fn wake_after_elections(&self, runtime: &Runtime, mut leads: watch::Receiver<bool>) {
+    /// The same for a controller of which one process leads. `done` says whether none of its work waits, and is asked of the leader
+    /// only: what another process has queued is the leader's to do. The watches are needed after each change of `leads`.
+    pub fn rest_beside_leader<D, F>(
+        &self,
+        runtime: &Runtime,
+        after: Duration,
+        leads: watch::Receiver<bool>,
+        done: D,
+        idle: F,
+    ) where
+        D: Fn() -> bool + Send + Sync + 'static,
+        F: Fn() -> bool + Send + Sync + 'static,
+    {
+        let leading = leads.clone();
+        self.rest_after(runtime, after, move || (!*leading.borrow() || done()) && idle());
+        self.wake_after_elections(runtime, leads);
+    }
+
+    /// What the last leader left undone is not known to who has rested.
+    fn wake_after_elections(&self, runtime: &Runtime, mut leads: watch::Receiver<bool>) {
         let (need, shutdown) = (self.clone(), runtime.shutdown());
         runtime.spawn("look after an election", async move {
             while let Some(Ok(())) = shutdown.run_until_cancelled(leads.changed()).await {

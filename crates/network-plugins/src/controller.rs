@@ -306,12 +306,14 @@ fn rest(
     queue: &Queue<ObjectKey>,
     leads: watch::Receiver<bool>,
 ) {
-    let (queue, leading) = (queue.clone(), leads.clone());
-    need.rest_after(runtime, after, move || {
-        // What a process that does not lead has queued is the leader's to do.
-        (!*leading.borrow() || queue.is_idle()) && stores.is_idle()
-    });
-    need.wake_after_elections(runtime, leads);
+    let queue = queue.clone();
+    need.rest_beside_leader(
+        runtime,
+        after,
+        leads,
+        move || queue.is_idle(),
+        move || stores.is_idle(),
+    );
 }
 
 /// Pods without a network are decoded and forgotten: a set that asks for none costs no memory here.

@@ -151,12 +151,14 @@ fn may_rest(
     queue: &Queue<ObjectKey>,
     leads: watch::Receiver<bool>,
 ) {
-    let (queue, leading) = (queue.clone(), leads.clone());
-    need.rest_after(runtime, after, move || {
-        // What a process that does not lead has queued is the leader's to do.
-        (!*leading.borrow() || queue.is_idle()) && stores.is_settled()
-    });
-    need.wake_after_elections(runtime, leads);
+    let queue = queue.clone();
+    need.rest_beside_leader(
+        runtime,
+        after,
+        leads,
+        move || queue.is_idle(),
+        move || stores.is_settled(),
+    );
 }
 
 /// Every event of a Node arrives here; only those that say something new go further.

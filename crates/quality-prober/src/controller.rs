@@ -126,16 +126,15 @@ fn rest(
     queues: Queues,
     leads: Option<watch::Receiver<bool>>,
 ) {
-    let leading = leads.clone();
-    need.rest_after(runtime, after, move || {
+    let done = move || queues.all().all(Queue::is_idle);
+    let idle = move || {
         let mut idle = true;
         sets.for_each(|set| idle &= set.qualities.is_empty());
-        // What a process that does not lead has queued is the leader's to do.
-        let leads = leading.as_ref().is_none_or(|leads| *leads.borrow());
-        idle && (!leads || queues.all().all(Queue::is_idle))
-    });
-    if let Some(leads) = leads {
-        need.wake_after_elections(runtime, leads);
+        idle
+    };
+    match leads {
+        Some(leads) => need.rest_beside_leader(runtime, after, leads, done, idle),
+        None => need.rest_after(runtime, after, move || done() && idle()),
     }
 }
 

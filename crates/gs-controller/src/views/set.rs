@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use api_types::{keys, views::Meta};
+use api_types::{ReclaimPolicy, keys, views::Meta};
 use serde::Deserialize;
 
 use crate::fingerprint;
@@ -49,7 +49,7 @@ struct WireSpec {
 #[serde(rename_all = "camelCase", default)]
 struct WireTemplate {
     metadata: Option<WireMetadata>,
-    reclaim_policy: Option<String>,
+    reclaim_policy: Option<ReclaimPolicy>,
 }
 
 #[derive(Default, Deserialize)]
@@ -77,7 +77,7 @@ impl From<WireSet> for SetView {
             template_hash: fingerprint::of_maps([&template_labels, &template_annotations]),
             template_labels,
             template_annotations,
-            keeps_game_servers: template.reclaim_policy.as_deref() == Some("Delete"),
+            keeps_game_servers: template.reclaim_policy == Some(ReclaimPolicy::Delete),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A GameServerSet: whether its GameServers outlive their Pods.
 
-use api_types::views::Meta;
+use api_types::{ReclaimPolicy, views::Meta};
 use serde::Deserialize;
 
 /// A GameServerSet as this controller keeps it.
@@ -29,14 +29,14 @@ struct WireSpec {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct WireTemplate {
-    reclaim_policy: Option<String>,
+    reclaim_policy: Option<ReclaimPolicy>,
 }
 
 impl From<WireSet> for SetView {
     fn from(set: WireSet) -> Self {
         Self {
             metadata: set.metadata.into_identity(),
-            keeps_game_servers: set.spec.game_server_template.reclaim_policy.as_deref() == Some("Delete"),
+            keeps_game_servers: set.spec.game_server_template.reclaim_policy == Some(ReclaimPolicy::Delete),
         }
     }
 }

@@ -177,15 +177,7 @@ impl<'a> Ground<'a> {
                 Some(bare) => bare.stop().await?,
                 None => self.session.fleet.pause().await?,
             }
-            self.bare = Some(
-                Bare::start(
-                    &self.bare_program,
-                    &self.session.kubeconfig,
-                    &self.namespace,
-                    variant,
-                )
-                .await?,
-            );
+            self.bare = Some(self.start_bare(variant).await?);
             tokio::time::sleep(QUIET).await;
             return Ok(());
         }
@@ -193,15 +185,7 @@ impl<'a> Ground<'a> {
             (Side::Bare, Some(bare)) => self.bare = Some(bare),
             (Side::Bare, None) => {
                 self.session.fleet.pause().await?;
-                self.bare = Some(
-                    Bare::start(
-                        &self.bare_program,
-                        &self.session.kubeconfig,
-                        &self.namespace,
-                        Variant::Plain,
-                    )
-                    .await?,
-                );
+                self.bare = Some(self.start_bare(Variant::Plain).await?);
             }
             (Side::Gamekeeper, None) => self.rest().await?,
             (Side::Gamekeeper, Some(bare)) => {
@@ -213,6 +197,11 @@ impl<'a> Ground<'a> {
         }
         tokio::time::sleep(QUIET).await;
         Ok(())
+    }
+
+    async fn start_bare(&self, variant: Variant) -> Result<Bare> {
+        let kubeconfig = &self.session.kubeconfig;
+        Bare::start(&self.bare_program, kubeconfig, &self.namespace, variant).await
     }
 
     /// Waits until the controllers have written nothing for a second, and those that nothing is asked of rest.
