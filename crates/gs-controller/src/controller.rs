@@ -11,7 +11,7 @@ use controller_kit::{
     queue::{Next, Queue, Work},
     resource,
     runtime::Runtime,
-    watch::{Change, Watch},
+    watch::{BATCH, Change, Watch},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -126,6 +126,7 @@ fn watch_pods(
 ) -> Store<PodView> {
     let (queue, memory, users) = (queue.clone(), Arc::clone(memory), Arc::clone(users));
     Watch::<PodView>::new()
+        .batched(BATCH)
         .labels(keys::label::OWNER_GSS)
         .index(PODS_BY_SET, |pod: &PodView| {
             Some(format!(
@@ -168,6 +169,7 @@ fn watch_game_servers(
 ) -> Store<GameServerView> {
     let (queue, memory) = (queue.clone(), Arc::clone(memory));
     Watch::<GameServerView>::new()
+        .batched(BATCH)
         .on_change(move |change: Change<GameServerView>| {
             let (old, new) = parts(&change);
             let Some(key) = new

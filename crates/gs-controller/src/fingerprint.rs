@@ -14,30 +14,158 @@
 
 use std::{
     collections::hash_map::DefaultHasher,
+    fmt,
     hash::{Hash, Hasher},
 };
 
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
 use serde_json::Value;
 
-/// The fingerprint of a Pod status (`pod.status` or `gameserver.status.podStatus`).
+/// The fingerprint of a Pod status (`pod.status` or `gameserver.status.podStatus`), read from it without a copy in between: two
+/// events of each opsState carry one, and nearly always the one known before.
 ///
 /// Stable within one build of the program only: it is compared in memory and never stored.
-pub(crate) fn of_pod_status(status: &Value) -> u64 {
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct PodStatusFingerprint(u64);
+
+impl<'de> Deserialize<'de> for PodStatusFingerprint {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let hash = Place::Status.deserialize(deserializer)?;
+        Ok(Self(hash.unwrap_or(NULL)))
+    }
+}
+
+/// Where in a Pod status a value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// The status itself.
+    Status,
+    /// `conditions`.
+    Conditions,
+    /// `conditions[]`.
+    Condition,
+    /// Anywhere else.
+    Elsewhere,
+}
+
+impl Place {
+    /// Where the member `key` of an object here is; `None` for a heartbeat, which does not count.
+    fn member(self, key: &str) -> Option<Self> {
+        match (self, key) {
+            (Self::Condition, "lastProbeTime") => None,
+            (Self::Status, "conditions") => Some(Self::Conditions),
+            _ => Some(Self::Elsewhere),
+        }
+    }
+
+    /// Where an item of a list here is.
+    fn item(self) -> Self {
+        match self {
+            Self::Conditions => Self::Condition,
+            _ => Self::Elsewhere,
+        }
+    }
+}
+
+/// What stands for null in a list, where its place counts.
+const NULL: u64 = 0;
+
+fn hash_of(value: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
-    if let Value::Object(members) = status {
-        for (key, value) in significant(members.iter()) {
-            key.hash(&mut hasher);
-            match (key.as_str(), value) {
-                ("conditions", Value::Array(conditions)) => conditions
-                    .iter()
-                    .for_each(|condition| hash_value(condition, &["lastProbeTime"], &mut hasher)),
-                _ => hash_value(value, &[], &mut hasher),
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Reads a value as its hash; null has none.
+impl<'de> DeserializeSeed<'de> for Place {
+    type Value = Option<u64>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<u64>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Place {
+    type Value = Option<u64>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Option<u64>, E> {
+        Ok(None)
+    }
+
+    fn visit_bool<E>(self, flag: bool) -> Result<Option<u64>, E> {
+        Ok(Some(hash_of((1_u8, flag))))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Option<u64>, E> {
+        Ok(Some(hash_of((2_u8, i128::from(number)))))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Option<u64>, E> {
+        Ok(Some(hash_of((2_u8, i128::from(number)))))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Option<u64>, E> {
+        Ok(Some(hash_of((3_u8, number.to_bits()))))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Option<u64>, E> {
+        Ok(Some(hash_of((4_u8, text))))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Option<u64>, A::Error> {
+        let mut hasher = DefaultHasher::new();
+        5_u8.hash(&mut hasher);
+        while let Some(item) = items.next_element_seed(self.item())? {
+            item.unwrap_or(NULL).hash(&mut hasher);
+        }
+        Ok(Some(hasher.finish()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Option<u64>, A::Error> {
+        // A sum, in which the order of the members does not count.
+        let mut sum = 0_u64;
+        while let Some((key, place)) = members.next_key_seed(Key(self))? {
+            match place {
+                None => drop(members.next_value::<IgnoredAny>()?),
+                Some(place) => {
+                    if let Some(value) = members.next_value_seed(place)? {
+                        sum = sum.wrapping_add(hash_of((key, value)));
+                    }
+                }
             }
         }
-    } else {
-        hash_value(status, &[], &mut hasher);
+        Ok(Some(hash_of((6_u8, sum))))
     }
-    hasher.finish()
+}
+
+/// Reads the key of a member of an object at a place, as its hash and the place of its value.
+struct Key(Place);
+
+impl<'de> DeserializeSeed<'de> for Key {
+    type Value = (u64, Option<Place>);
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Key {
+    type Value = (u64, Option<Place>);
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a key")
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
+        Ok((hash_of(key), self.0.member(key)))
+    }
 }
 
 /// A fingerprint of two string maps, written to the API as the template metadata hash of a GameServer.
@@ -84,36 +212,6 @@ pub(crate) fn without_nulls(value: Value) -> Value {
     }
 }
 
-fn significant<'a>(members: impl Iterator<Item = (&'a String, &'a Value)>) -> Vec<(&'a String, &'a Value)> {
-    let mut kept: Vec<_> = members.filter(|(_, value)| !value.is_null()).collect();
-    // serde_json keeps keys sorted or in order of arrival, depending on a feature any dependency may switch on.
-    kept.sort_unstable_by_key(|(key, _)| *key);
-    kept
-}
-
-fn hash_value(value: &Value, skip: &[&str], hasher: &mut DefaultHasher) {
-    match value {
-        Value::Null => 0_u8.hash(hasher),
-        Value::Bool(flag) => (1_u8, flag).hash(hasher),
-        Value::Number(number) => (2_u8, number.to_string()).hash(hasher),
-        Value::String(text) => (3_u8, text).hash(hasher),
-        Value::Array(items) => {
-            (4_u8, items.len()).hash(hasher);
-            for item in items {
-                hash_value(item, &[], hasher);
-            }
-        }
-        Value::Object(members) => {
-            let kept = significant(members.iter().filter(|(key, _)| !skip.contains(&key.as_str())));
-            (5_u8, kept.len()).hash(hasher);
-            for (key, member) in kept {
-                key.hash(hasher);
-                hash_value(member, &[], hasher);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -122,6 +220,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    /// Of the value, and of its text: they are read by different deserializers.
+    fn of_pod_status(status: &Value) -> PodStatusFingerprint {
+        let fingerprint = PodStatusFingerprint::deserialize(status).unwrap();
+        let of_text: PodStatusFingerprint = serde_json::from_str(&status.to_string()).unwrap();
+        assert_eq!(fingerprint, of_text, "{status}");
+        fingerprint
+    }
 
     #[test]
     fn a_heartbeat_is_not_a_change() {
@@ -158,6 +264,21 @@ mod tests {
         ] {
             assert_ne!(of_pod_status(&base), of_pod_status(&changed), "{changed}");
         }
+    }
+
+    #[test]
+    fn neither_the_order_of_keys_nor_a_null_member_counts_and_escapes_are_read() {
+        let read = |text: &str| serde_json::from_str::<PodStatusFingerprint>(text).unwrap();
+        assert_eq!(
+            read(r#"{"phase":"Running","hostIP":"10.0.0.1","podIP":null}"#),
+            read(r#"{ "hostIP": "10.0.0.1", "ph\u0061se": "Runnin\u0067" }"#)
+        );
+        assert_ne!(read(r#"{"a":"b","c":"d"}"#), read(r#"{"a":"d","c":"b"}"#));
+        assert_ne!(read(r#"{"a":[1,2]}"#), read(r#"{"a":[2,1]}"#));
+        assert_ne!(read(r#"{"a":[null]}"#), read(r#"{"a":[]}"#));
+        assert_ne!(read(r#"{"a":{}}"#), read(r"{}"));
+        assert_ne!(read(r#"{"a":1}"#), read(r#"{"a":"1"}"#));
+        assert!(serde_json::from_str::<PodStatusFingerprint>(r#"{"a":"#).is_err());
     }
 
     #[test]

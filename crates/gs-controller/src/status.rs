@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{
     conditions::{self, Claim, Condition},
-    fingerprint,
+    fingerprint::{self, PodStatusFingerprint},
     views::{GameServerView, PodView, StoredStatus},
 };
 
@@ -67,7 +67,7 @@ pub(crate) struct Desired {
     /// `deletionPriority`, always a string.
     pub deletion_priority: String,
     /// Fingerprint of `podStatus`.
-    pub pod_fingerprint: u64,
+    pub pod_fingerprint: PodStatusFingerprint,
     /// `PodNormal` and `PersistentVolumeNormal`.
     pub conditions: [Condition; 2],
     /// `eviction.safe`: who may evict the server now.

@@ -49,21 +49,13 @@ pub fn of_pod(change: &Change<PodView>) -> Relevance {
     let Change::Applied { old: Some(old), new } = change else {
         return Relevance::Plan;
     };
-    let deciding = |pod: &PodView| {
-        (
-            pod.metadata.is_terminating(),
-            pod.phase.clone(),
-            pod.metadata.owner_references.clone(),
-            pod.metadata.finalizers.clone(),
-            departing::reason(pod),
-        )
-    };
     // While it is updated in place, what its containers run is what is waited for.
     let updating = new.metadata.label(label::LIFECYCLE_STATE) == Some(lifecycle::UPDATING);
     if updating && (old.container_statuses != new.container_statuses || old.containers != new.containers) {
         return Relevance::Plan;
     }
-    if deciding(old) != deciding(new) || !of_others(&old.metadata).eq(of_others(&new.metadata)) {
+    if deciding_of_pod(old) != deciding_of_pod(new) || !of_others(&old.metadata).eq(of_others(&new.metadata))
+    {
         return Relevance::Plan;
     }
     if old.conditions == new.conditions {
@@ -80,6 +72,17 @@ pub fn of_pod(change: &Change<PodView>) -> Relevance {
     } else {
         Relevance::Status
     }
+}
+
+/// What of a Pod decides about the plan, besides its labels.
+fn deciding_of_pod(pod: &PodView) -> impl PartialEq {
+    (
+        pod.metadata.is_terminating(),
+        &pod.phase,
+        &pod.metadata.owner_references,
+        &pod.metadata.finalizers,
+        departing::reason(pod),
+    )
 }
 
 /// Labels that carry the GameServer's wishes and the server's state to the Pod: this controller reads both elsewhere, and they
@@ -124,20 +127,11 @@ pub fn of_game_server(change: &Change<GameServerView>) -> Relevance {
     let Change::Applied { old: Some(old), new } = change else {
         return Relevance::Plan;
     };
-    let deciding = |found: &GameServerView| {
-        (
-            found.deletion_claim.clone(),
-            [label::OWNER_GSS, label::GS_DELETING].map(|key| found.metadata.label(key).map(str::to_owned)),
-            found.metadata.deletion_timestamp.clone(),
-            found.spec.marked_for_deletion,
-            found.heard.as_ref().is_some_and(|heard| heard.failed),
-        )
-    };
     let players = |found: &GameServerView| found.heard.as_ref().map_or(0, |heard| heard.players);
     // Somebody waits for this one to be empty, and it is.
     let emptied = players(old) > 0 && players(new) == 0 && (new.deletion_claim.is_some() || new.is_marked());
     if emptied
-        || deciding(old) != deciding(new)
+        || deciding_of_game_server(old) != deciding_of_game_server(new)
         || (old.ops_state() != new.ops_state() && new.ops_state() == ops_state::KILL)
     {
         Relevance::Plan
@@ -148,6 +142,16 @@ pub fn of_game_server(change: &Change<GameServerView>) -> Relevance {
     } else {
         Relevance::None
     }
+}
+
+fn deciding_of_game_server(found: &GameServerView) -> impl PartialEq {
+    (
+        &found.deletion_claim,
+        [label::OWNER_GSS, label::GS_DELETING].map(|key| found.metadata.label(key)),
+        &found.metadata.deletion_timestamp,
+        found.spec.marked_for_deletion,
+        found.heard.as_ref().is_some_and(|heard| heard.failed),
+    )
 }
 
 /// What a server reported about players, with whose report it is. Heartbeats alone are no news: who waits for one to stop looks

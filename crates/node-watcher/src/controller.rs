@@ -14,7 +14,7 @@ use controller_kit::{
     resource,
     runtime::Runtime,
     store::Store,
-    watch::{Change, Watch},
+    watch::{BATCH, Change, Watch},
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -201,6 +201,7 @@ fn watch_pods(runtime: &Runtime, queue: &Queue<ObjectKey>, need: &Need) -> Store
     Watch::<PodView>::new()
         .labels(keys::label::OWNER_GSS)
         .while_needed(need)
+        .batched(BATCH)
         .index(PODS_BY_NODE, |pod: &PodView| pod.node_name.clone())
         .on_change(move |change: Change<PodView>| {
             // A Pod's status is no concern of this controller, and a Pod that is gone leaves nothing to write.
@@ -222,6 +223,7 @@ fn watch_game_servers(
     let (queue, echoes) = (queue.clone(), Arc::clone(echoes));
     Watch::<GameServerView>::new()
         .while_needed(need)
+        .batched(BATCH)
         .on_change(move |change: Change<GameServerView>| match change {
             Change::Applied { old, new } => {
                 if old.is_none_or(|old| old.differs(&new)) {

@@ -14,7 +14,7 @@ use controller_kit::{
     resource::{self, ResourceKind},
     runtime::Runtime,
     store::Store,
-    watch::{Change, Watch, Watched},
+    watch::{BATCH, Change, Watch, Watched},
 };
 use http::Request;
 use jiff::Timestamp;
@@ -236,6 +236,7 @@ fn watch_game_servers(
     Watch::<GameServerView>::new()
         .labels(keys::label::OWNER_GSS)
         .while_needed(need)
+        .batched(BATCH)
         // Nothing of a server is needed but what the sums hold.
         .on_change(move |change: Change<GameServerView>| {
             let share = match &change {

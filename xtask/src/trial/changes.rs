@@ -40,6 +40,11 @@ pub(crate) struct Phase {
     pub(crate) refused: usize,
     /// Times an older generation followed a newer one on a Pod.
     pub(crate) went_back: usize,
+    /// The longest from sending to the label in each second of the phase, milliseconds; 0 where none was sent.
+    pub(crate) longest_ms_by_second: Vec<f64>,
+    /// From sending to the label of every change, milliseconds.
+    #[serde(skip)]
+    pub(crate) from_sending: Vec<f64>,
 }
 
 const KNOWN_WITHIN: Duration = Duration::from_secs(30);
@@ -78,11 +83,13 @@ impl Changes {
         let account = self.ledger.close(patience).await;
         let phase = Phase {
             name: name.to_owned(),
-            spread: Spread::of(account.from_sending),
+            spread: Spread::of(account.from_sending.clone()),
             after_acknowledgement_ms_max: Spread::of(account.from_acknowledgement).max_ms,
             lost: account.lost,
             refused: account.refused,
             went_back: account.backwards,
+            longest_ms_by_second: account.longest_by_second,
+            from_sending: account.from_sending,
         };
         eprintln!("{}", phase.line());
         Ok((result, phase))

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures::io::AsyncBufReadExt as _;
 use kube::Client;
 use kube::client::Body;
 use metrics::counter;
@@ -13,7 +12,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::Watched;
-use super::frame::{self, Decoded, Frame, Identity, Page, Status};
+use super::batch::Batches;
+use super::frame::{self, Decoded, Frame, Identity, Kind, Page, Status};
 use super::relist::Relist;
 use super::sink::Sink;
 use crate::admin::WatchHealth;
@@ -54,6 +54,8 @@ pub(super) struct Wanted {
     pub(super) labels: Option<String>,
     pub(super) fields: Option<String>,
     pub(super) session: Duration,
+    /// Events that follow each other within this time are read together.
+    pub(super) batch: Duration,
     /// Pauses between attempts to go on.
     pub(super) retry: Backoff,
     /// Whether to watch at all.
@@ -274,15 +276,16 @@ impl<T: Watched> Follower<T> {
         self.refusals = 0;
         let silence = Duration::from_secs(seconds) + GRACE;
         let mut line = Vec::with_capacity(16 * 1024);
+        let mut batches = Batches::new(self.wanted.batch);
         loop {
             line.clear();
-            match timeout(silence, lines.read_until(b'\n', &mut line)).await {
+            match timeout(silence, batches.read(&mut lines, &mut line)).await {
                 Err(_) => return Ended::Cut(format!("nothing heard for {silence:?}")),
                 Ok(Err(error)) => return Ended::Cut(describe(&error)),
-                Ok(Ok(0)) => return Ended::Closed,
+                Ok(Ok(())) if line.is_empty() => return Ended::Closed,
                 // The stream was cut within a line.
-                Ok(Ok(_)) if line.last() != Some(&b'\n') => return Ended::Cut("cut within an event".into()),
-                Ok(Ok(_)) => {
+                Ok(Ok(())) if line.last() != Some(&b'\n') => return Ended::Cut("cut within an event".into()),
+                Ok(Ok(())) => {
                     if let Err(ended) = self.event(&line) {
                         return ended;
                     }
@@ -293,24 +296,23 @@ impl<T: Watched> Follower<T> {
 
     /// Takes in one line of the watch.
     fn event(&mut self, line: &[u8]) -> Result<(), Ended> {
-        let event: Frame<'_> = serde_json::from_slice(line).map_err(not_understood)?;
         self.scope.health.heard(self.scope.number);
-        let label = match &*event.kind {
-            "ADDED" => "added",
-            "MODIFIED" => "modified",
-            "DELETED" => "deleted",
-            "BOOKMARK" => "bookmark",
-            "ERROR" => "error",
-            _ => "other",
-        };
-        counter!(WATCH_EVENTS, "resource" => T::RESOURCE.plural, "type" => label).increment(1);
-        match label {
-            "added" | "modified" | "deleted" => self.object(label == "deleted", event.object),
-            "bookmark" => {
+        if let Some((kind, object)) = frame::split(line)
+            && let Some(object) = frame::decode_good::<T>(object)
+        {
+            count_event::<T>(kind);
+            return self.good(kind, object);
+        }
+        let event: Frame<'_> = serde_json::from_slice(line).map_err(not_understood)?;
+        let kind = Kind::from(&*event.kind);
+        count_event::<T>(kind);
+        match kind {
+            Kind::Added | Kind::Modified | Kind::Deleted => self.object(kind, event.object),
+            Kind::Bookmark => {
                 let identity: Identity = serde_json::from_str(event.object.get()).map_err(not_understood)?;
                 self.advance(&identity.resource_version)
             }
-            "error" => {
+            Kind::Error => {
                 let status: Status = serde_json::from_str(event.object.get()).unwrap_or_default();
                 if status.is_expired() {
                     return Err(Ended::Expired("in stream"));
@@ -320,30 +322,33 @@ impl<T: Watched> Follower<T> {
                     status.code, status.reason, status.message
                 )))
             }
-            // A type of a later API version: nothing we asked for.
-            _ => Ok(()),
+            // Nothing we asked for.
+            Kind::Other => Ok(()),
         }
     }
 
-    fn object(&mut self, deleted: bool, raw: &serde_json::value::RawValue) -> Result<(), Ended> {
+    fn object(&mut self, kind: Kind, raw: &serde_json::value::RawValue) -> Result<(), Ended> {
         match frame::decode::<T>(raw).map_err(not_understood)? {
-            Decoded::Object(object) => {
-                self.advance(&object.meta().resource_version)?;
-                if deleted {
-                    let key = crate::key::ObjectKey::of(object.meta());
-                    self.sink.deleted(&key, Some(object));
-                } else {
-                    self.sink.applied(object);
-                }
-            }
+            Decoded::Object(object) => self.good(kind, object),
             Decoded::Malformed(identity, reason) => {
                 self.advance(&identity.resource_version)?;
-                if deleted {
+                if kind == Kind::Deleted {
                     self.sink.deleted(&identity.key(), None);
                 } else {
                     self.sink.malformed(&identity, &reason);
                 }
+                Ok(())
             }
+        }
+    }
+
+    fn good(&mut self, kind: Kind, object: T) -> Result<(), Ended> {
+        self.advance(&object.meta().resource_version)?;
+        if kind == Kind::Deleted {
+            let key = crate::key::ObjectKey::of(object.meta());
+            self.sink.deleted(&key, Some(object));
+        } else {
+            self.sink.applied(object);
         }
         Ok(())
     }
@@ -384,6 +389,10 @@ impl<T: Watched> Follower<T> {
         }
         uri
     }
+}
+
+fn count_event<T: Watched>(kind: Kind) {
+    counter!(WATCH_EVENTS, "resource" => T::RESOURCE.plural, "type" => kind.label()).increment(1);
 }
 
 fn count<T: Watched, R>(verb: &'static str, result: &Result<R, Ended>) {

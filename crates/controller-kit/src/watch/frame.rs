@@ -8,6 +8,45 @@ use serde_json::value::RawValue;
 use super::Watched;
 use crate::key::ObjectKey;
 
+/// What an event says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Added,
+    Modified,
+    Deleted,
+    Bookmark,
+    Error,
+    /// A type of a later API version.
+    Other,
+}
+
+impl Kind {
+    /// As the metrics name it.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Modified => "modified",
+            Self::Deleted => "deleted",
+            Self::Bookmark => "bookmark",
+            Self::Error => "error",
+            Self::Other => "other",
+        }
+    }
+}
+
+impl From<&str> for Kind {
+    fn from(name: &str) -> Self {
+        match name {
+            "ADDED" => Self::Added,
+            "MODIFIED" => Self::Modified,
+            "DELETED" => Self::Deleted,
+            "BOOKMARK" => Self::Bookmark,
+            "ERROR" => Self::Error,
+            _ => Self::Other,
+        }
+    }
+}
+
 /// One line of a watch.
 #[derive(Deserialize)]
 pub(super) struct Frame<'a> {
@@ -49,6 +88,22 @@ impl Status {
     pub(super) fn is_expired(&self) -> bool {
         self.code == 410 || self.reason == "Expired" || self.reason == "Gone"
     }
+}
+
+/// The type and the object of an event in a line as API servers write it, found without a pass over the object, which is some
+/// kilobytes long. `None` for any other line; it has to be read as a [`Frame`].
+pub(super) fn split(line: &[u8]) -> Option<(Kind, &[u8])> {
+    let rest = line.strip_prefix(br#"{"type":""#)?;
+    let kinds = [
+        ("MODIFIED", Kind::Modified),
+        ("ADDED", Kind::Added),
+        ("DELETED", Kind::Deleted),
+    ];
+    let (rest, kind) = kinds
+        .into_iter()
+        .find_map(|(name, kind)| Some((rest.strip_prefix(name.as_bytes())?, kind)))?;
+    let object = rest.strip_prefix(br#"","object":"#)?.strip_suffix(b"}\n")?;
+    Some((kind, object))
 }
 
 /// What every object has, however malformed the rest of it is.
@@ -99,6 +154,12 @@ pub(super) enum Decoded<T> {
     Malformed(Identity, String),
 }
 
+/// Decodes an object into its narrow type; `None` where [`decode`] has to find out what is wrong with it.
+pub(super) fn decode_good<T: Watched>(object: &[u8]) -> Option<T> {
+    let object: T = serde_json::from_slice(object).ok()?;
+    (!object.meta().name.is_empty()).then_some(object)
+}
+
 /// Decodes an object into its narrow type, or at least finds out which one it is.
 ///
 /// # Errors
@@ -146,6 +207,51 @@ mod tests {
             reason.contains("phase") || reason.contains("expected"),
             "{reason}"
         );
+    }
+
+    #[test]
+    fn a_line_as_api_servers_write_it_is_split_without_a_look_at_the_object() {
+        let object = br#"{"kind":"Pod","metadata":{"name":"a-0","resourceVersion":"7"}}"#;
+        for (name, kind) in [
+            ("ADDED", Kind::Added),
+            ("MODIFIED", Kind::Modified),
+            ("DELETED", Kind::Deleted),
+        ] {
+            let mut line = format!(r#"{{"type":"{name}","object":"#).into_bytes();
+            line.extend_from_slice(object);
+            line.extend_from_slice(b"}\n");
+            assert_eq!(split(&line), Some((kind, object.as_slice())));
+            let frame: Frame<'_> = serde_json::from_slice(&line).unwrap();
+            assert_eq!(
+                (Kind::from(&*frame.kind), frame.object.get().as_bytes()),
+                (kind, object.as_slice())
+            );
+        }
+        for other in [
+            r#"{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"7"}}}"#,
+            r#"{"type":"ERROR","object":{"code":410}}"#,
+            r#"{"type":"MODIFIEDTOO","object":{}}"#,
+            r#"{"object":{},"type":"ADDED"}"#,
+            r#"{ "type":"ADDED","object":{}}"#,
+        ] {
+            assert_eq!(split(format!("{other}\n").as_bytes()), None, "{other}");
+        }
+        assert_eq!(split(br#"{"type":"ADDED","object":{}}"#), None, "cut");
+    }
+
+    #[test]
+    fn what_is_not_good_is_left_to_the_thorough_way() {
+        let good = |text: &str| decode_good::<PodView>(text.as_bytes());
+        assert!(good(r#"{"metadata":{"name":"a-0"}}"#).is_some());
+        for text in [
+            r#"{"metadata":{"name":"a-0"},"status":{"phase":[]}}"#,
+            r#"{"metadata":{}}"#,
+            r"{}",
+            // More than an object: the line had other members.
+            r#"{"metadata":{"name":"a-0"}},"more":{}"#,
+        ] {
+            assert!(good(text).is_none(), "{text}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //!
 //! `docs/adr/0003-own-thin-watcher.md` says why kube-runtime's watcher is not used.
 
+mod batch;
 mod follow;
 mod frame;
 mod relist;
@@ -33,6 +34,10 @@ use crate::need::Need;
 use crate::resource::{self, ResourceKind};
 use crate::runtime::Runtime;
 use crate::store::{IndexFn, Store};
+
+/// For [`Watch::batched`], where what changes with each opsState is followed by those who are in no hurry. At 60 changes a second
+/// gs-controller took 2.8 % of a core without, 2.0 with 50 ms and 1.5 with this, gss-controller 3.9, 3.4 and 2.8.
+pub const BATCH: Duration = Duration::from_millis(100);
 
 /// A type that can be watched: the part of an object we read.
 pub trait Watched: DeserializeOwned + Send + Sync + 'static {
@@ -111,6 +116,7 @@ pub struct Watch<T> {
     labels: Option<String>,
     fields: Option<String>,
     session: Duration,
+    batch: Duration,
     retry: Backoff,
     keep: Option<Keep<T>>,
     need: Option<Need>,
@@ -133,6 +139,7 @@ impl<T: Watched> Watch<T> {
             labels: None,
             fields: None,
             session: follow::SESSION,
+            batch: Duration::ZERO,
             retry: Backoff::WATCH,
             keep: None,
             need: None,
@@ -186,6 +193,16 @@ impl<T: Watched> Watch<T> {
     pub fn session(self, session: Duration) -> Self {
         Self {
             session: session.max(Duration::from_secs(2)),
+            ..self
+        }
+    }
+
+    /// Reads events that come in close succession together, at most once in `interval` (zero, which is the default, reads each when it
+    /// comes). One that comes after a silence of `interval` is read at once; any other up to `interval` later. For watches of
+    /// what changes often and in which nobody waits for the single change: many events at once take a fraction of the CPU.
+    pub fn batched(self, interval: Duration) -> Self {
+        Self {
+            batch: interval,
             ..self
         }
     }
@@ -252,6 +269,7 @@ impl<T: Watched> Watch<T> {
                 labels: self.labels.clone(),
                 fields: self.fields.clone(),
                 session: self.session,
+                batch: self.batch,
                 retry: self.retry,
                 needed: self.need.as_ref().map(Need::subscribe),
             };

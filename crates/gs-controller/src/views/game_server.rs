@@ -8,9 +8,8 @@ use api_types::{
     views::{Meta, OwnerRef},
 };
 use serde::Deserialize;
-use serde_json::Value;
 
-use crate::{conditions::Condition, fingerprint};
+use crate::{conditions::Condition, fingerprint::PodStatusFingerprint};
 
 /// A GameServer: what is compared with the Pod, and nothing more.
 #[derive(Debug, Clone, Deserialize)]
@@ -41,8 +40,8 @@ pub(crate) struct StoredStatus {
     pub update_priority: String,
     /// `status.deletionPriority`; empty when absent or not a string.
     pub deletion_priority: String,
-    /// Fingerprint of `status.podStatus`, see [`fingerprint::of_pod_status`].
-    pub pod_fingerprint: u64,
+    /// What `status.podStatus` is compared by.
+    pub pod_fingerprint: PodStatusFingerprint,
     /// The conditions that this controller owns.
     pub conditions: Vec<Condition>,
     /// `status.eviction.safe`.
@@ -121,7 +120,7 @@ struct WireStatus {
     node_name: Option<String>,
     update_priority: Option<IntOrString>,
     deletion_priority: Option<IntOrString>,
-    pod_status: Option<Value>,
+    pod_status: Option<PodStatusFingerprint>,
     conditions: Option<Vec<Condition>>,
     eviction: Option<EvictionInForce>,
 }
@@ -161,9 +160,7 @@ impl From<WireStatus> for StoredStatus {
             node_name: status.node_name,
             update_priority: text(status.update_priority),
             deletion_priority: text(status.deletion_priority),
-            pod_fingerprint: status
-                .pod_status
-                .map_or(0, |status| fingerprint::of_pod_status(&status)),
+            pod_fingerprint: status.pod_status.unwrap_or_default(),
             conditions,
             eviction: status.eviction.and_then(|eviction| eviction.safe),
         }

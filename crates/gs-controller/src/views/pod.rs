@@ -12,7 +12,7 @@ use api_types::{
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::fingerprint;
+use crate::fingerprint::PodStatusFingerprint;
 
 /// A Pod: what its GameServer's status is computed from.
 #[derive(Debug, Clone, Deserialize)]
@@ -38,8 +38,8 @@ pub(crate) struct PodView {
     pub containers: Vec<Container>,
     /// The whole status as the API server sent it: decoded again only when it is written to the GameServer.
     pub status: Option<Box<RawValue>>,
-    /// Fingerprint of `status`, see [`fingerprint::of_pod_status`].
-    pub status_fingerprint: u64,
+    /// What `status` is compared by.
+    pub status_fingerprint: PodStatusFingerprint,
     /// When this version of the Pod was received.
     pub seen_at: Instant,
 }
@@ -202,7 +202,7 @@ impl From<WirePod> for PodView {
         // The text was valid JSON a moment ago; only a field of an impossible type can fail here. Such a Pod keeps
         // its fingerprint and gets the state Unknown rather than hiding the whole Pod.
         let status: WireStatus = serde_json::from_str(raw).unwrap_or_default();
-        let fingerprint = serde_json::from_str(raw).map_or(0, |status| fingerprint::of_pod_status(&status));
+        let fingerprint = serde_json::from_str(raw).unwrap_or_default();
         let containers = |init: bool, list: Option<Vec<WireContainer>>| {
             list.into_iter()
                 .flatten()

@@ -24,13 +24,22 @@ struct Pending {
     acknowledged: Option<Instant>,
 }
 
+/// One change that was seen on its Pod.
+#[derive(Debug)]
+struct Seen {
+    sent: Instant,
+    /// From sending to the label, milliseconds.
+    from_sending: f64,
+    /// From the acknowledgement to the label, milliseconds; 0 where the label was seen before it.
+    from_acknowledgement: f64,
+}
+
 #[derive(Debug, Default)]
 struct Book {
     labels: HashMap<String, String>,
     generations: HashMap<String, i64>,
     pending: HashMap<String, Pending>,
-    /// From sending and from the acknowledgement to the label, milliseconds.
-    times: Vec<(f64, f64)>,
+    seen: Vec<Seen>,
     refused: usize,
     backwards: usize,
 }
@@ -46,6 +55,8 @@ pub(crate) struct Account {
     pub(crate) from_sending: Vec<f64>,
     /// From the acknowledgement of the patch to the label, milliseconds; 0 where the label was seen before it.
     pub(crate) from_acknowledgement: Vec<f64>,
+    /// The longest from sending to the label of the changes sent in each second since the first, milliseconds; 0 where none was sent.
+    pub(crate) longest_by_second: Vec<f64>,
     /// Acknowledged, and never seen on the Pod.
     pub(crate) lost: usize,
     /// Refused by the API server, so not a change.
@@ -97,8 +108,11 @@ impl Ledger {
             && let Some(pending) = book.pending.remove(&name)
         {
             let ms = |from: Instant| now.saturating_duration_since(from).as_secs_f64() * 1e3;
-            book.times
-                .push((ms(pending.sent), pending.acknowledged.map_or(0.0, ms)));
+            book.seen.push(Seen {
+                sent: pending.sent,
+                from_sending: ms(pending.sent),
+                from_acknowledgement: pending.acknowledged.map_or(0.0, ms),
+            });
         }
         book.labels.insert(name, label);
     }
@@ -154,11 +168,12 @@ impl Ledger {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let mut book = self.book();
-        let times = std::mem::take(&mut book.times);
+        let seen = std::mem::take(&mut book.seen);
         let lost = std::mem::take(&mut book.pending).len();
         Account {
-            from_sending: times.iter().map(|(sent, _)| *sent).collect(),
-            from_acknowledgement: times.iter().map(|(_, acknowledged)| *acknowledged).collect(),
+            from_sending: seen.iter().map(|change| change.from_sending).collect(),
+            from_acknowledgement: seen.iter().map(|change| change.from_acknowledgement).collect(),
+            longest_by_second: longest_by_second(&seen),
             lost,
             refused: std::mem::take(&mut book.refused),
             backwards: std::mem::take(&mut book.backwards),
@@ -166,11 +181,26 @@ impl Ledger {
     }
 }
 
+fn longest_by_second(seen: &[Seen]) -> Vec<f64> {
+    let Some(first) = seen.iter().map(|change| change.sent).min() else {
+        return Vec::new();
+    };
+    let mut longest = Vec::new();
+    for change in seen {
+        let second = (change.sent - first).as_secs() as usize;
+        if longest.len() <= second {
+            longest.resize(second + 1, 0.0);
+        }
+        longest[second] = f64::max(longest[second], change.from_sending);
+    }
+    longest
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
-    use super::Ledger;
+    use super::{Ledger, Seen, longest_by_second};
 
     #[tokio::test]
     async fn a_change_is_seen_lost_or_refused() {
@@ -189,5 +219,19 @@ mod tests {
         assert_eq!(account.from_sending.len(), 1);
         assert_eq!((account.lost, account.refused, account.backwards), (1, 1, 1));
         assert_eq!(ledger.sending("a"), Some("None"));
+    }
+
+    #[test]
+    fn the_longest_of_each_second_counts_from_the_first_change_sent() {
+        let begun = Instant::now();
+        let seen = |after_ms, from_sending| Seen {
+            sent: begun + Duration::from_millis(after_ms),
+            from_sending,
+            from_acknowledgement: 0.0,
+        };
+        // In the order in which they were seen.
+        let seen = [seen(3_100, 9.0), seen(0, 7.0), seen(900, 40.0), seen(1_000, 8.0)];
+        assert_eq!(longest_by_second(&seen), [40.0, 8.0, 0.0, 9.0]);
+        assert!(longest_by_second(&[]).is_empty());
     }
 }
