@@ -8,7 +8,7 @@ use controller_kit::{
     queue::Queue,
     runtime::Runtime,
     store::Store,
-    watch::{BATCH, Change, Watch},
+    watch::{Change, Watch},
 };
 
 use crate::{
@@ -100,7 +100,6 @@ pub(crate) fn pods(
     let (queue, departures, memory) = (queues.sets.clone(), queues.departing.clone(), Arc::clone(memory));
     let host_ports = Arc::clone(host_ports);
     Watch::<PodView>::new()
-        .batched(BATCH)
         .labels(keys::label::OWNER_GSS)
         .index(BY_SET, |pod: &PodView| set_of(&pod.metadata))
         .on_change(move |change: Change<PodView>| {
@@ -131,7 +130,6 @@ fn goes_or_stays_after_all(change: &Change<PodView>) -> bool {
 pub(crate) fn game_servers(runtime: &Runtime, queues: &Queues) -> Store<GameServerView> {
     let (queue, departures) = (queues.sets.clone(), queues.departing.clone());
     Watch::<GameServerView>::new()
-        .batched(BATCH)
         .index(BY_SET, |found: &GameServerView| set_of(&found.metadata))
         .on_change(move |change: Change<GameServerView>| {
             let relevance = of_game_server(&change);
