@@ -12,7 +12,7 @@ use crate::{
 #[tokio::test(flavor = "multi_thread")]
 async fn scale_in_goes_by_the_game_servers_and_growth_fills_the_lowest_ids() {
     let world = World::new().await;
-    let _controller = process::start(&world).await;
+    let controller = process::start(&world).await;
     world.set(5, json!({})).await;
     let pods = world.live_when(0..5).await;
     // The Pods' labels all say None: the specs are what counts.
@@ -25,6 +25,7 @@ async fn scale_in_goes_by_the_game_servers_and_growth_fills_the_lowest_ids() {
     ] {
         world.game_server(&pods[&id], None, spec).await;
     }
+    process::knows(&controller, 5).await;
     world.scale(3).await;
     world.live_when([2, 3, 4]).await;
     world.scale(2).await;
@@ -141,6 +142,7 @@ async fn without_a_record_the_pods_are_the_plan() {
             .game_server(&pods[&id], None, json!({ "deletionPriority": 5 }))
             .await;
     }
+    process::knows(&controller, 3).await;
     world.scale(2).await;
     world.live_when([0, 4]).await;
     drop(controller);

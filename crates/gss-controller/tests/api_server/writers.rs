@@ -20,6 +20,9 @@ async fn two_instances_come_to_the_same_end_as_one() {
             .game_server(pod, None, json!({ "deletionPriority": id % 4 }))
             .await;
     }
+    for controller in &both {
+        process::knows(controller, 20).await;
+    }
     world.scale(8).await;
     // The order of victims: priority 3, 2, then 1 from the top. Neither instance takes anything else.
     let read = async || world.live().await;
