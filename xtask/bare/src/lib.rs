@@ -5,12 +5,10 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::pin::pin;
 
 use anyhow::{Result, bail};
 use api_types::{GameServer, keys};
 use controller_kit::client::load_config;
-use futures::channel::mpsc::unbounded;
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use http::Request;
 use hyper_rustls::HttpsConnectorBuilder;
@@ -202,21 +200,11 @@ async fn follow<K: Clone>(
         };
         std::future::ready(change)
     });
-    // Read on while patches are under way: the API server ends the watch of a client that doesn't, as a thousand changes at once showed.
-    let (queue, queued) = unbounded();
-    let reading = async move {
-        let mut changes = pin!(changes);
-        while let Some(change) = changes.try_next().await? {
-            queue.unbounded_send(change)?;
-        }
-        Ok(())
-    };
-    let writing = queued
-        .map(Ok)
+    changes
         .try_for_each_concurrent(IN_FLIGHT, |(name, value)| {
             show(client.clone(), options, name, value)
-        });
-    futures::try_join!(reading, writing).map(drop)
+        })
+        .await
 }
 
 async fn show(client: Client, options: &Options, name: String, value: String) -> Result<()> {
