@@ -94,14 +94,12 @@ impl Status {
 /// kilobytes long. `None` for any other line; it has to be read as a [`Frame`].
 pub(super) fn split(line: &[u8]) -> Option<(Kind, &[u8])> {
     let rest = line.strip_prefix(br#"{"type":""#)?;
-    let kinds = [
-        ("MODIFIED", Kind::Modified),
-        ("ADDED", Kind::Added),
-        ("DELETED", Kind::Deleted),
-    ];
-    let (rest, kind) = kinds
-        .into_iter()
-        .find_map(|(name, kind)| Some((rest.strip_prefix(name.as_bytes())?, kind)))?;
+    let end = rest.iter().position(|byte| *byte == b'"')?;
+    let (name, rest) = rest.split_at(end);
+    let kind = Kind::from(std::str::from_utf8(name).ok()?);
+    if !matches!(kind, Kind::Added | Kind::Modified | Kind::Deleted) {
+        return None;
+    }
     let object = rest.strip_prefix(br#"","object":"#)?.strip_suffix(b"}\n")?;
     Some((kind, object))
 }
